@@ -1,0 +1,27 @@
+//! Any Linux kernel, from 4.4 to the newest, as an image that boots.
+//!
+//! The data flows from left to right, each step a plain value:
+//!
+//! ```text
+//! Settings -> BuildPlan -> SourceTree -> KernelConfig -> KernelArtifacts -> Rootfs -> Image
+//! ```
+//!
+//! A room (a module with a folder) never imports one to its right; only
+//! [`pipeline`] joins them. The leaves [`proc`], [`digest`] and [`fsutil`]
+//! know no room, and every room may speak through [`report::Event`].
+
+pub mod digest;
+pub mod fsutil;
+pub mod proc;
+pub mod report;
+
+pub mod settings;
+pub mod source;
+
+pub mod kconfig;
+
+pub mod compile;
+
+pub mod content;
+
+pub mod pack;

@@ -1,0 +1,98 @@
+/// The kind of a failure, as the exit code tells it.
+///
+/// Every room's error type says its fault through `fn fault(&self) -> Fault`
+/// and the command that mends it through `fn hint(&self) -> Option<String>`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Something that should not happen; a bug of ours.
+    Internal,
+    /// The command line is wrong.
+    Usage,
+    /// A setting, or a file of settings, is wrong.
+    Settings,
+    /// A version or file that nobody has.
+    NotFound,
+    /// Nobody could be reached.
+    Network,
+    /// A signature, checksum or key is missing or wrong.
+    Verification,
+    /// Programs that the host lacks.
+    MissingTools,
+    /// An archive or patch that tries to leave its folder, or is damaged.
+    Archive,
+    /// A patch that does not apply.
+    Patch,
+    /// A kernel configuration that did not come out as asked.
+    Kconfig,
+    /// The compiler, or another program of the build, failed.
+    Compile,
+    /// Disk full, folder not writable, file system trouble.
+    Storage,
+    /// SIGINT.
+    Interrupted,
+    /// SIGTERM.
+    Terminated,
+}
+
+impl Fault {
+    /// Every fault, in the order of the exit codes.
+    pub const ALL: [Self; 14] = [
+        Self::Internal,
+        Self::Usage,
+        Self::Settings,
+        Self::NotFound,
+        Self::Network,
+        Self::Verification,
+        Self::MissingTools,
+        Self::Archive,
+        Self::Patch,
+        Self::Kconfig,
+        Self::Compile,
+        Self::Storage,
+        Self::Interrupted,
+        Self::Terminated,
+    ];
+
+    /// The process's exit code.
+    #[must_use]
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Self::Internal => 1,
+            Self::Usage => 2,
+            Self::Settings => 3,
+            Self::NotFound => 4,
+            Self::Network => 5,
+            Self::Verification => 6,
+            Self::MissingTools => 7,
+            Self::Archive => 8,
+            Self::Patch => 9,
+            Self::Kconfig => 10,
+            Self::Compile => 11,
+            Self::Storage => 12,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+        }
+    }
+
+    /// One line for `--help` and the documentation.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Internal => "an error that should not happen; please report it",
+            Self::Usage => "the command line is wrong",
+            Self::Settings => "a setting, or a line of a settings file, is wrong",
+            Self::NotFound => "no provider has that version, or a named file is missing",
+            Self::Network => "the network, or every provider, could not be reached",
+            Self::Verification => "a signature, checksum or key is missing or wrong",
+            Self::MissingTools => "programs that the host lacks",
+            Self::Archive => "an archive is damaged, or tries to leave its folder",
+            Self::Patch => "a patch does not apply",
+            Self::Kconfig => "the kernel configuration did not come out as asked",
+            Self::Compile => "the compiler, or another program of the build, failed",
+            Self::Storage => "disk full, or a folder that can't be written",
+            Self::Interrupted => "interrupted (SIGINT)",
+            Self::Terminated => "terminated (SIGTERM)",
+        }
+    }
+}
