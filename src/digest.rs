@@ -44,8 +44,8 @@ impl Digest {
     /// algorithm has.
     #[must_use]
     pub fn from_hex(algorithm: Algorithm, hex: &str) -> Option<Self> {
-        let plausible = hex.len() == algorithm.hex_length()
-            && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let plausible =
+            hex.len() == algorithm.hex_length() && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
         plausible.then(|| Self { algorithm, hex: hex.to_ascii_lowercase() })
     }
 

@@ -36,7 +36,10 @@ impl AtomicFile {
             .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
             .tempfile_in(folder)
             .map_err(|error| {
-                io::Error::new(error.kind(), format!("can't write in {}: {error}", folder.display()))
+                io::Error::new(
+                    error.kind(),
+                    format!("can't write in {}: {error}", folder.display()),
+                )
             })?;
         Ok(Self { file, target: target.to_owned() })
     }
@@ -171,7 +174,8 @@ impl Lock {
 
 fn open_lock_file(path: &Path) -> io::Result<std::fs::File> {
     fs::create_dir_all(parent(path))?;
-    let file = fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
+    let file =
+        fs::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
     Ok(file.into_parts().0)
 }
 
