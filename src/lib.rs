@@ -25,3 +25,5 @@ pub mod compile;
 pub mod content;
 
 pub mod pack;
+
+pub mod store;

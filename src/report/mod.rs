@@ -4,8 +4,13 @@
 //! tests are [`Reporter`]s that consume them.
 
 mod fault;
+mod lines;
+mod terminal;
+pub mod text;
 
 pub use fault::Fault;
+pub use lines::{Lines, Verbosity};
+pub use terminal::Terminal;
 
 /// A step of the work, in the order in which steps happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,0 +1,74 @@
+//! Numbers as people read them.
+
+use std::time::Duration;
+
+use super::Unit;
+
+/// `1,234,567`.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `145.2 MB`, powers of ten, as download sizes are given.
+#[must_use]
+pub fn bytes(count: u64) -> String {
+    let (unit, size) = match count {
+        1_000_000_000.. => ("GB", 1_000_000_000),
+        1_000_000.. => ("MB", 1_000_000),
+        1_000.. => ("kB", 1_000),
+        _ => return format!("{count} B"),
+    };
+    format!("{}.{} {unit}", count / size, count % size * 10 / size)
+}
+
+/// `0.4s`, `12s`, `3m05s`, `1h02m`.
+#[must_use]
+pub fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..10 => format!("{:.1}s", time.as_secs_f64()),
+        10..60 => format!("{seconds}s"),
+        60..3600 => format!("{}m{:02}s", seconds / 60, seconds % 60),
+        _ => format!("{}h{:02}m", seconds / 3600, seconds % 3600 / 60),
+    }
+}
+
+/// `412 of 1,931 objects`, `12.0 MB of 145.2 MB`, `800 files`.
+pub(super) fn progress(done: u64, total: Option<u64>, unit: Unit) -> String {
+    let number: fn(u64) -> String = if unit == Unit::Bytes { bytes } else { grouped };
+    let name = match unit {
+        Unit::Bytes => "",
+        Unit::Objects => " objects",
+        Unit::Files => " files",
+    };
+    match total {
+        Some(total) => format!("{} of {}{name}", number(done), number(total)),
+        None => format!("{}{name}", number(done)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_read_well() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_234_567), "1,234,567");
+        assert_eq!(bytes(999), "999 B");
+        assert_eq!(bytes(145_234_567), "145.2 MB");
+        assert_eq!(duration(Duration::from_millis(420)), "0.4s");
+        assert_eq!(duration(Duration::from_secs(185)), "3m05s");
+        assert_eq!(progress(412, Some(1931), Unit::Objects), "412 of 1,931 objects");
+        assert_eq!(progress(800, None, Unit::Files), "800 files");
+    }
+}

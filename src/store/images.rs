@@ -1,0 +1,246 @@
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use crate::digest::Digest;
+use crate::fsutil::{self, AtomicFile, Lock};
+use crate::proc::interrupt;
+
+/// What is known of a finished image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The App Container image id.
+    pub id: Digest,
+    /// The SHA-256 of the file as stored.
+    pub file: Digest,
+    /// Bytes of the file as stored.
+    pub size: u64,
+    /// The image's name.
+    pub name: String,
+    /// The kernel's version.
+    pub kernel: String,
+    /// The modules folder's name, `uname -r`.
+    pub release: String,
+}
+
+/// Finished images by key.
+#[derive(Debug, Clone)]
+pub struct ImageStore {
+    root: PathBuf,
+}
+
+/// Copies of an image outside of the store that were whole when we last
+/// looked, by what `stat` says of them.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Placed(Vec<Stamp>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Stamp {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl ImageStore {
+    pub(super) fn new(root: PathBuf) -> Self {
+        Self { root }
+    }
+
+    /// The record of a finished image; `None` unless its file is there.
+    #[must_use]
+    pub fn get(&self, key: &Digest) -> Option<Record> {
+        let record: Record =
+            serde_json::from_slice(&fs::read(self.folder(key).join("record.json")).ok()?).ok()?;
+        let size = fs::metadata(self.file(key)).ok()?.len();
+        (size == record.size).then_some(record)
+    }
+
+    /// The image's file.
+    #[must_use]
+    pub fn file(&self, key: &Digest) -> PathBuf {
+        self.folder(key).join("image.aci")
+    }
+
+    /// Waits until nobody else makes this image; `waiting` is called once if
+    /// that takes a wait.
+    ///
+    /// # Errors
+    /// When the lock can't be had, or we are asked to stop.
+    pub fn lock(&self, key: &Digest, waiting: impl FnOnce()) -> Result<Lock, Error> {
+        let path = self.root.join(format!("{}.lock", key.hex()));
+        Lock::acquire(&path, waiting, || interrupt::requested().is_some())
+            .map_err(Error::io("can't lock an image"))
+    }
+
+    /// A file to write a new image to, gone unless committed.
+    ///
+    /// # Errors
+    /// When the folder can't be written.
+    pub fn start(&self, key: &Digest) -> Result<NewImage, Error> {
+        let doing = || Error::io("can't start an image");
+        let folder = self.root.join(format!(".s1b-tmp-{}", key.hex()));
+        fsutil::remove_all(&folder).map_err(doing())?;
+        fs::create_dir_all(&folder).map_err(doing())?;
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(folder.join("image.aci"))
+            .map_err(doing())?;
+        Ok(NewImage { folder, target: self.folder(key), file: file.into_parts().0 })
+    }
+
+    /// Sees to it that `target` is this image, and says whether that took a
+    /// copy. A file there that is not, even an empty one, is replaced.
+    ///
+    /// # Errors
+    /// When the target can't be written.
+    pub fn place(&self, key: &Digest, record: &Record, target: &Path) -> Result<bool, Error> {
+        let doing = || Error::io(format!("can't write {}", target.display()));
+        let mut placed = self.placed(key);
+        if let Some(stamp) = stamp_of(target) {
+            if placed.0.contains(&stamp) {
+                return Ok(false);
+            }
+            if stamp.size == record.size
+                && Digest::sha256_of_file(target).map_err(doing())? == record.file
+            {
+                self.remember(key, &mut placed, target).map_err(doing())?;
+                return Ok(false);
+            }
+        }
+        let mut copy = AtomicFile::create(target).map_err(doing())?;
+        let mut from = fs::File::open(self.file(key)).map_err(doing())?;
+        io::copy(&mut from, copy.as_file()).map_err(doing())?;
+        copy.commit().map_err(doing())?;
+        self.remember(key, &mut placed, target).map_err(doing())?;
+        Ok(true)
+    }
+
+    fn remember(&self, key: &Digest, placed: &mut Placed, target: &Path) -> io::Result<()> {
+        let Some(stamp) = stamp_of(target) else { return Ok(()) };
+        placed.0.retain(|old| old.path != stamp.path);
+        placed.0.push(stamp);
+        fsutil::write_atomic(&self.folder(key).join("placed.json"), &serde_json::to_vec(placed)?)
+    }
+
+    fn placed(&self, key: &Digest) -> Placed {
+        let bytes = fs::read(self.folder(key).join("placed.json")).ok();
+        bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+    }
+
+    fn folder(&self, key: &Digest) -> PathBuf {
+        self.root.join(key.hex())
+    }
+}
+
+fn stamp_of(path: &Path) -> Option<Stamp> {
+    let path = std::path::absolute(path).ok()?;
+    let metadata = fs::symlink_metadata(&path).ok().filter(std::fs::Metadata::is_file)?;
+    Some(Stamp {
+        path,
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        size: metadata.size(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    })
+}
+
+/// An image that is being written.
+#[derive(Debug)]
+pub struct NewImage {
+    folder: PathBuf,
+    target: PathBuf,
+    file: std::fs::File,
+}
+
+impl NewImage {
+    /// The file to write to.
+    pub fn file(&mut self) -> &mut std::fs::File {
+        &mut self.file
+    }
+
+    /// Makes the image visible under its key.
+    ///
+    /// # Errors
+    /// When it can't be synced or renamed.
+    pub fn commit(self, record: &Record) -> Result<(), Error> {
+        let doing = || Error::io("can't keep the image");
+        self.file.sync_all().map_err(doing())?;
+        let bytes = serde_json::to_vec_pretty(record).map_err(|error| doing()(error.into()))?;
+        fsutil::write_atomic(&self.folder.join("record.json"), &bytes).map_err(doing())?;
+        // Only a damaged image is ever replaced: a whole one is not made again.
+        fsutil::remove_all(&self.target).map_err(doing())?;
+        fs::rename(&self.folder, &self.target).map_err(doing())?;
+        fsutil::sync_dir(fsutil::parent(&self.target)).map_err(doing())
+    }
+}
+
+impl Drop for NewImage {
+    fn drop(&mut self) {
+        // After a commit the folder has another name, and this finds nothing.
+        _ = fsutil::remove_all(&self.folder);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn record(bytes: &[u8]) -> Record {
+        Record {
+            id: Digest::sha256(b"id"),
+            file: Digest::sha256(bytes),
+            size: bytes.len() as u64,
+            name: "example.com/kernel".into(),
+            kernel: "6.12.1".into(),
+            release: "6.12.1-test".into(),
+        }
+    }
+
+    fn stored(bytes: &[u8]) -> (tempfile::TempDir, ImageStore, Digest) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = ImageStore::new(folder.path().join("images"));
+        let key = Digest::sha256(b"key");
+        let mut image = store.start(&key).unwrap();
+        image.file().write_all(bytes).unwrap();
+        image.commit(&record(bytes)).unwrap();
+        (folder, store, key)
+    }
+
+    #[test]
+    fn an_image_is_whole_or_absent() {
+        let (_folder, store, key) = stored(b"image");
+        assert_eq!(store.get(&key), Some(record(b"image")));
+        fs::write(store.file(&key), b"ima").unwrap();
+        assert_eq!(store.get(&key), None, "a truncated file is no image");
+        drop(store.start(&Digest::sha256(b"other")).unwrap());
+        assert_eq!(fs::read_dir(&store.root).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_wrong_target_is_replaced_and_a_right_one_left_alone() {
+        let (folder, store, key) = stored(b"image");
+        let target = folder.path().join("out/a.aci");
+        let place = || store.place(&key, &record(b"image"), &target).unwrap();
+        assert!(place());
+        assert!(!place());
+        for wrong in [&b""[..], b"IMAGE"] {
+            fs::write(&target, wrong).unwrap();
+            assert!(place(), "{wrong:?} stood there");
+            assert_eq!(fs::read(&target).unwrap(), b"image");
+        }
+        fs::write(&target, b"image").unwrap();
+        assert!(!place(), "equal bytes that somebody else wrote");
+    }
+}

@@ -1,0 +1,123 @@
+//! What is kept between builds, and who may touch it.
+//!
+//! ```text
+//! <cache>/
+//!   downloads-v1/                 verified archives (laid out by `source`)
+//!   apt-v1/                       apt's private state (laid out by `source`)
+//!   work-v1/<source>-<arch>-<n>/  a workspace: one source tree and its objects
+//!     linux/                      the patched tree, objects in linux/s1b-build/
+//!     source.json                 which source that is; written after linux/ is whole
+//!     pristine/                   originals of the files that patches touched
+//!     kernel.json                 the kernel key that the objects are finished for
+//!     build.log                   everything that make said
+//!   work-v1/<...>.lock            held while a workspace is in use
+//!   images-v1/<key>/              image.aci and record.json, renamed in as one
+//!   images-v1/<key>.lock          held while that image is being made
+//! ```
+//!
+//! A folder's name carries the version of its layout: a newer layout gets a
+//! new name, and never misreads an old one. Everything becomes visible by a
+//! rename; what a killed process left under a temporary name is swept by the
+//! next one that holds the lock. A workspace's lock is inherited by make and
+//! the compilers, so a killed builder's orphans keep it until they are done.
+
+mod images;
+mod workspace;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::proc::interrupt;
+use crate::report::Fault;
+
+pub use images::{ImageStore, Record};
+pub use workspace::{SourceStamp, Workspace};
+
+/// Something in the store could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file system said no.
+    #[error("{doing}")]
+    Io {
+        /// What was being done.
+        doing: String,
+        /// Why it failed; names the path.
+        source: io::Error,
+    },
+    /// Asked to stop while waiting for another process.
+    #[error("stopped by {0} while waiting for another build")]
+    Interrupted(interrupt::Signal),
+}
+
+impl Error {
+    pub(crate) fn io(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let doing = doing.into();
+        move |source| match (source.kind(), interrupt::requested()) {
+            (io::ErrorKind::Interrupted, Some(signal)) => Self::Interrupted(signal),
+            _ => Self::Io { doing, source },
+        }
+    }
+
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Io { .. } => Fault::Storage,
+            Self::Interrupted(interrupt::Signal::Interrupt) => Fault::Interrupted,
+            Self::Interrupted(interrupt::Signal::Terminate) => Fault::Terminated,
+        }
+    }
+
+    /// The change that mends it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let Self::Io { source, .. } = self else { return None };
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Some("free some space, or set S1B_CACHE_DIR to a folder on a larger disk".into())
+            }
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Some("set S1B_CACHE_DIR and S1B_OUT_DIR to folders that you may write".into())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The store's root folder.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// A store in `root`; nothing is created until it is needed.
+    #[must_use]
+    pub fn new(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// Where verified archives lie.
+    #[must_use]
+    pub fn downloads(&self) -> PathBuf {
+        self.root.join("downloads-v1")
+    }
+
+    /// Where apt keeps the lists that we refresh ourselves.
+    #[must_use]
+    pub fn apt_state(&self) -> PathBuf {
+        self.root.join("apt-v1")
+    }
+
+    /// Where workspaces lie, unless the user names a folder.
+    #[must_use]
+    pub fn workspaces(&self) -> PathBuf {
+        self.root.join("work-v1")
+    }
+
+    /// The finished images.
+    #[must_use]
+    pub fn images(&self) -> ImageStore {
+        ImageStore::new(self.root.join("images-v1"))
+    }
+}

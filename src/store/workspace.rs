@@ -1,0 +1,215 @@
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use super::Error;
+use crate::digest::Digest;
+use crate::fsutil::{self, Lock};
+
+/// Which source a workspace's tree was made of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceStamp {
+    /// The source's digest.
+    pub digest: Digest,
+    /// Seconds since 1970 that stand for the source.
+    pub epoch: u64,
+}
+
+/// A source tree and its objects, ours alone while this value lives.
+#[derive(Debug)]
+pub struct Workspace {
+    root: PathBuf,
+    lock: Lock,
+}
+
+impl Workspace {
+    /// Takes the first workspace for this source and architecture that
+    /// nobody uses, so that builds with other patches or settings run side
+    /// by side. One whose objects are finished for `kernel_key` comes first.
+    ///
+    /// # Errors
+    /// When the folder can't be written.
+    pub fn claim(
+        folder: &Path,
+        source: &Digest,
+        arch: &str,
+        kernel_key: &Digest,
+    ) -> Result<Self, Error> {
+        let name = |number: u32| format!("{}-{arch}-{number}", &source.hex()[..16]);
+        let known = (0..).take_while(|&n| folder.join(name(n)).is_dir());
+        let finished = known
+            .clone()
+            .filter(|&n| read_kernel_key(&folder.join(name(n))).as_ref() == Some(kernel_key));
+        let order = finished.chain(0..);
+        for number in order {
+            let root = folder.join(name(number));
+            let lock = Lock::try_acquire(&folder.join(format!("{}.lock", name(number))))
+                .map_err(Error::io("can't lock a workspace"))?;
+            if let Some(lock) = lock {
+                fs::create_dir_all(&root).map_err(Error::io("can't make a workspace"))?;
+                let workspace = Self { root, lock };
+                workspace.sweep()?;
+                return Ok(workspace);
+            }
+        }
+        unreachable!("the numbers don't end")
+    }
+
+    /// The lock that keeps others out.
+    #[must_use]
+    pub fn lock(&self) -> &Lock {
+        &self.lock
+    }
+
+    /// The workspace's folder.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Where the source tree is, or will be.
+    #[must_use]
+    pub fn tree(&self) -> PathBuf {
+        self.root.join("linux")
+    }
+
+    /// Originals of patched files.
+    #[must_use]
+    pub fn pristine(&self) -> PathBuf {
+        self.root.join("pristine")
+    }
+
+    /// What make said.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.root.join("build.log")
+    }
+
+    /// Which source the tree holds; `None` until it is whole.
+    #[must_use]
+    pub fn source(&self) -> Option<SourceStamp> {
+        let stamp = read_json(&self.root.join("source.json"))?;
+        self.tree().is_dir().then_some(stamp)
+    }
+
+    /// Clears the folder for another source.
+    ///
+    /// # Errors
+    /// When something can't be removed.
+    pub fn clear(&self) -> Result<(), Error> {
+        let doing = || Error::io("can't clear a workspace");
+        for name in ["source.json", "kernel.json", "linux", "pristine"] {
+            fsutil::remove_all(&self.root.join(name)).map_err(doing())?;
+        }
+        Ok(())
+    }
+
+    /// Records that the tree is whole.
+    ///
+    /// # Errors
+    /// When the record can't be written.
+    pub fn set_source(&self, stamp: &SourceStamp) -> Result<(), Error> {
+        write_json(&self.root.join("source.json"), stamp)
+    }
+
+    /// The kernel key that the objects are finished for.
+    #[must_use]
+    pub fn kernel_key(&self) -> Option<Digest> {
+        read_kernel_key(&self.root)
+    }
+
+    /// Records that the objects are finished for `key`, or with `None` that
+    /// they are in the works.
+    ///
+    /// # Errors
+    /// When the record can't be written.
+    pub fn set_kernel_key(&self, key: Option<&Digest>) -> Result<(), Error> {
+        let path = self.root.join("kernel.json");
+        match key {
+            Some(key) => write_json(&path, key),
+            None => fsutil::remove_all(&path).map_err(Error::io("can't change a workspace")),
+        }
+    }
+
+    /// Removes what a killed process left under temporary names.
+    fn sweep(&self) -> Result<(), Error> {
+        let doing = || Error::io("can't sweep a workspace");
+        for entry in fs::read_dir(&self.root).map_err(doing())? {
+            let entry = entry.map_err(doing())?;
+            if entry.file_name().to_string_lossy().starts_with(".s1b-tmp-") {
+                fsutil::remove_all(&entry.path()).map_err(doing())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn read_kernel_key(root: &Path) -> Option<Digest> {
+    read_json(&root.join("kernel.json"))
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
+    let doing = "can't write a workspace's record";
+    let bytes = serde_json::to_vec(value).map_err(|error| Error::io(doing)(error.into()))?;
+    fsutil::write_atomic(path, &bytes).map_err(Error::io(doing))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claim(folder: &Path, key: &[u8]) -> Workspace {
+        Workspace::claim(folder, &Digest::sha256(b"source"), "x86_64", &Digest::sha256(key))
+            .unwrap()
+    }
+
+    #[test]
+    fn two_at_once_get_two_folders_and_a_free_one_is_used_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = claim(folder.path(), b"a");
+        let second = claim(folder.path(), b"b");
+        assert_ne!(first.root(), second.root());
+        let root = first.root().to_owned();
+        drop(first);
+        assert_eq!(claim(folder.path(), b"c").root(), root);
+    }
+
+    #[test]
+    fn the_workspace_with_the_finished_kernel_comes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = claim(folder.path(), b"a");
+        let second = claim(folder.path(), b"b");
+        second.set_kernel_key(Some(&Digest::sha256(b"b"))).unwrap();
+        let root = second.root().to_owned();
+        drop((first, second));
+        assert_eq!(claim(folder.path(), b"b").root(), root);
+    }
+
+    #[test]
+    fn a_stamp_without_its_tree_is_no_source() {
+        let folder = tempfile::tempdir().unwrap();
+        let workspace = claim(folder.path(), b"a");
+        let stamp = SourceStamp { digest: Digest::sha256(b"source"), epoch: 7 };
+        workspace.set_source(&stamp).unwrap();
+        assert_eq!(workspace.source(), None);
+        fs::create_dir(workspace.tree()).unwrap();
+        assert_eq!(workspace.source(), Some(stamp));
+        workspace.clear().unwrap();
+        assert_eq!(workspace.source(), None);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = claim(folder.path(), b"a").root().to_owned();
+        fs::create_dir_all(root.join(".s1b-tmp-linux/kernel")).unwrap();
+        fs::write(root.join(".s1b-tmp-x"), b"half").unwrap();
+        let again = claim(folder.path(), b"a");
+        assert_eq!(fs::read_dir(again.root()).unwrap().count(), 0);
+    }
+}
