@@ -1,0 +1,188 @@
+//! The main job on real kernels: built, packaged, booted.
+//!
+//! `S1B_TEST_KERNELS` names the series (default `6.1 6.12`, which Debian's
+//! archive has); `S1B_TEST_SOURCES` a folder with more tarballs.
+
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use stage1_builder::kconfig;
+use stage1_builder::proc::Program;
+
+mod support;
+use support::{after, boot, builder, initramfs, outcome, shared_cache};
+
+const MODULE: &str = r#"
+#include <linux/module.h>
+#include <linux/skbuff.h>
+#include <linux/ftrace.h>
+static int __init hello_init(void)
+{
+	pr_info("s1b: hello from %s\n", THIS_MODULE->name);
+	return 0;
+}
+static void __exit hello_exit(void)
+{
+	pr_info("s1b: goodbye\n");
+}
+module_init(hello_init);
+module_exit(hello_exit);
+MODULE_LICENSE("GPL");
+"#;
+
+/// In the guest: what the kernel says of itself, its configuration, the
+/// module, the headers' helper, and the halt that must end in a restart.
+const SCRIPT: &str = r#"
+echo "s1b-release: $(uname -r)"
+echo "s1b-config: $(zcat /proc/config.gz | sha256sum)"
+insmod /hello.ko && echo "s1b-module: loaded" && rmmod hello
+for fs in 9p ext4 overlay squashfs cgroup2 bpf debugfs tracefs; do
+    grep -qw $fs /proc/filesystems || echo "s1b-missing: $fs"
+done
+halt -f
+sleep 60
+"#;
+
+#[test]
+fn kernel_6_1_is_built_packaged_and_boots() {
+    from_debian("6.1");
+}
+
+#[test]
+fn kernel_6_12_is_built_packaged_and_boots() {
+    from_debian("6.12");
+}
+
+/// Every tarball in `S1B_TEST_SOURCES`; by default there is none.
+#[test]
+fn further_sources_are_built_packaged_and_boot() {
+    let Some(folder) = std::env::var_os("S1B_TEST_SOURCES") else { return };
+    let mut tarballs: Vec<PathBuf> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    tarballs.sort();
+    for tarball in tarballs {
+        prove("", &["--source".to_owned(), tarball.display().to_string()]);
+    }
+}
+
+fn from_debian(series: &str) {
+    let wanted = std::env::var("S1B_TEST_KERNELS").unwrap_or_else(|_| "6.1 6.12".into());
+    if !wanted.split_whitespace().any(|word| word == series) {
+        return support::not_run(&format!("kernel {series}"), "not in S1B_TEST_KERNELS");
+    }
+    prove(series, &["--kernel-sources".to_owned(), "debian".to_owned()]);
+}
+
+fn prove(version: &str, arguments: &[String]) {
+    let project = tempfile::tempdir().unwrap();
+    let build = || {
+        builder(project.path())
+            .env("S1B_CACHE_DIR", shared_cache())
+            .arg("build")
+            .args((!version.is_empty()).then_some(version))
+            .args(arguments)
+    };
+    let (code, stdout, stderr) = outcome(build());
+    assert_eq!(code, 0, "{stderr}");
+    let (file, id) = success(&stdout);
+    assert!(id.starts_with("sha512-") && id.len() == 135, "{id}");
+
+    let image = Image::unpack(&project.path().join(&file), project.path());
+    image.manifest_is_valid(&project.path().join(&file));
+    image.config_has_what_rkt_needs();
+    image.kernel_has_the_restart();
+    image.boots(project.path());
+
+    let start = std::time::Instant::now();
+    let (code, again, stderr) = outcome(build());
+    assert_eq!((code, &again), (0, &stdout), "{stderr}");
+    println!("nothing changed: {:?}", start.elapsed());
+}
+
+/// `Successfully built <file> with id <id>`, which must be all of stdout.
+fn success(stdout: &str) -> (String, String) {
+    let line = stdout.strip_suffix('\n').expect("one line");
+    let rest = line.strip_prefix("Successfully built ").expect(line);
+    let (file, id) = rest.split_once(" with id ").expect(line);
+    (file.to_owned(), id.to_owned())
+}
+
+struct Image {
+    rootfs: PathBuf,
+    release: String,
+}
+
+impl Image {
+    fn unpack(file: &Path, into: &Path) -> Self {
+        let root = into.join("unpacked");
+        fs::create_dir_all(&root).unwrap();
+        Program::new("tar").arg("-xf").arg(file).arg("-C").arg(&root).run().expect("tar");
+        let rootfs = root.join("rootfs");
+        let modules: Vec<_> = fs::read_dir(rootfs.join("usr/lib64/modules")).unwrap().collect();
+        assert_eq!(modules.len(), 1);
+        let release = modules[0].as_ref().unwrap().file_name().into_string().unwrap();
+        Self { rootfs, release }
+    }
+
+    fn modules(&self) -> PathBuf {
+        self.rootfs.join("usr/lib64/modules").join(&self.release)
+    }
+
+    fn kernel(&self) -> PathBuf {
+        self.rootfs.join("kernel_image")
+    }
+
+    fn manifest_is_valid(&self, file: &Path) {
+        Program::new("actool").arg("--debug").arg("validate").arg(file).run().expect("actool");
+        let manifest = fs::read_to_string(self.rootfs.with_file_name("manifest")).unwrap();
+        let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+        let labels = manifest["labels"].as_array().unwrap();
+        let label = |name| labels.iter().find(|label| label["name"] == name).unwrap()["value"].clone();
+        let version = label("kernelversion").as_str().unwrap().to_owned();
+        assert!(self.release.starts_with(&version) && self.release.ends_with("-kinvolk-v1"));
+        assert_eq!(label("version"), "1.30.0");
+    }
+
+    fn config_has_what_rkt_needs(&self) {
+        let text = fs::read_to_string(self.modules().join("source/.config")).unwrap();
+        let config = kconfig::DotConfig::parse(&text).unwrap();
+        let missing = kconfig::missing_for_rkt(&config);
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+
+    /// The text of the reboot change, in the kernel as it is decompressed.
+    fn kernel_has_the_restart(&self) {
+        let text = fs::read_to_string(self.modules().join("System.map")).unwrap();
+        assert!(text.contains(" T kernel_restart\n"));
+    }
+
+    /// A module against the image's headers alone: the object folder has
+    /// another name meanwhile, if this test knows it at all.
+    fn module(&self, folder: &Path) -> PathBuf {
+        let source = folder.join("hello");
+        fs::create_dir_all(&source).unwrap();
+        fs::write(source.join("hello.c"), MODULE).unwrap();
+        fs::write(source.join("Makefile"), "obj-m := hello.o\n").unwrap();
+        let build = format!("{}", self.modules().join("build").display());
+        Program::new("make")
+            .args(["-C", &build, &format!("M={}", source.display()), "modules"])
+            .run()
+            .expect("a module builds against the image's headers");
+        source.join("hello.ko")
+    }
+
+    fn boots(&self, folder: &Path) {
+        let module = self.module(folder);
+        let archive = initramfs(folder, SCRIPT, &[("hello.ko", &module)]);
+        let console = boot(&self.kernel(), &archive);
+        assert_eq!(after(&console, "s1b-release: "), Some(self.release.as_str()), "{console}");
+        let sum = Program::new("sha256sum").arg(self.modules().join("source/.config")).run().unwrap();
+        let sum = String::from_utf8(sum).unwrap();
+        let sum = sum.split_whitespace().next().unwrap();
+        assert!(after(&console, "s1b-config: ").unwrap().starts_with(sum), "{console}");
+        assert!(console.contains("s1b: hello from hello"), "{console}");
+        assert!(console.contains("s1b-module: loaded"), "{console}");
+        assert!(!console.contains("s1b-missing"), "{console}");
+        assert!(console.contains("<rkt: obligatory restart>"), "halt must restart: {console}");
+    }
+}
