@@ -1,0 +1,585 @@
+//! The format of `builder-config` and `.config`: a small, inert part of the
+//! shell's.
+//!
+//! One `NAME=value` a line, `#` comments, `'literal'` and `"expanded"` quotes,
+//! `$NAME`, `${NAME}` and `${NAME:-default}`. The original sourced these files,
+//! so whatever is accepted here means what it means to a shell; whatever else
+//! a shell would do is refused with what to write instead.
+
+/// A place in a text: both numbers start at 1, columns count characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position {
+    /// The line.
+    pub line: usize,
+    /// The character in the line.
+    pub column: usize,
+}
+
+impl Position {
+    pub(super) const START: Self = Self { line: 1, column: 1 };
+
+    /// The place after `character`, which stands here.
+    pub(super) fn after(self, character: char) -> Self {
+        match character {
+            '\n' => Self { line: self.line + 1, column: 1 },
+            _ => Self { line: self.line, column: self.column + 1 },
+        }
+    }
+}
+
+/// A text that is not of this format.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct SyntaxError {
+    pub(super) at: Position,
+    /// What is wrong there.
+    pub(super) problem: String,
+    /// What to write instead.
+    pub(super) instead: String,
+}
+
+impl SyntaxError {
+    fn new(at: Position, problem: impl Into<String>, instead: impl Into<String>) -> Self {
+        Self { at, problem: problem.into(), instead: instead.into() }
+    }
+}
+
+/// One `NAME=value` of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Assignment {
+    pub(super) name: String,
+    pub(super) at: Position,
+    pub(super) value: Vec<Piece>,
+}
+
+/// A piece of a value. Neighbours are never both literal, and no literal is
+/// empty: equal values are equal lists.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Piece {
+    Literal(String),
+    Variable { name: String, default: Option<Vec<Piece>>, at: Position },
+}
+
+/// How deep quotes and braces may nest; more is no configuration.
+const DEPTH: usize = 16;
+
+const ONLY_ASSIGNMENTS: &str =
+    "write one NAME=value a line; the file is read as data, nothing in it is executed";
+
+/// Reads a whole file.
+pub(super) fn parse(text: &str) -> Result<Vec<Assignment>, SyntaxError> {
+    // Editors on Windows: a mark at the start and two characters a line end.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n");
+    no_control_characters(&text)?;
+    let mut scanner = Scanner { rest: &text, at: Position::START, depth: 0 };
+    let mut assignments = Vec::new();
+    while scanner.skip_to_content() {
+        assignments.push(scanner.assignment()?);
+    }
+    Ok(assignments)
+}
+
+/// A value as this format (and a shell) reads it back.
+///
+/// Only a text without control characters can stand in a file; line breaks
+/// and tabs can.
+#[must_use]
+pub fn quote(value: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-+./:,@%=".contains(c);
+    if value.chars().all(plain) {
+        value.to_owned()
+    } else if !value.contains('\'') {
+        format!("'{value}'")
+    } else {
+        let escaped = value.chars().flat_map(|c| {
+            let backslash = "\\\"$`".contains(c).then_some('\\');
+            backslash.into_iter().chain([c])
+        });
+        format!("\"{}\"", escaped.collect::<String>())
+    }
+}
+
+fn no_control_characters(text: &str) -> Result<(), SyntaxError> {
+    let mut at = Position::START;
+    for character in text.chars() {
+        if character.is_control() && !matches!(character, '\n' | '\t') {
+            let problem = format!("control character U+{:04X}", u32::from(character));
+            return Err(SyntaxError::new(at, problem, "remove the character"));
+        }
+        at = at.after(character);
+    }
+    Ok(())
+}
+
+struct Scanner<'a> {
+    rest: &'a str,
+    at: Position,
+    depth: usize,
+}
+
+impl<'a> Scanner<'a> {
+    fn peek(&self) -> Option<char> {
+        self.rest.chars().next()
+    }
+
+    fn bump(&mut self) {
+        if let Some(character) = self.peek() {
+            self.rest = &self.rest[character.len_utf8()..];
+            self.at = self.at.after(character);
+        }
+    }
+
+    fn take_while(&mut self, accept: impl Fn(char) -> bool) -> &'a str {
+        let length = self.rest.find(|c| !accept(c)).unwrap_or(self.rest.len());
+        let (taken, rest) = self.rest.split_at(length);
+        self.at = taken.chars().fold(self.at, Position::after);
+        self.rest = rest;
+        taken
+    }
+
+    fn skip_blanks(&mut self) {
+        self.take_while(is_blank);
+    }
+
+    /// Over blanks, empty lines and comments; false at the end of the text.
+    fn skip_to_content(&mut self) -> bool {
+        loop {
+            self.take_while(|c| is_blank(c) || c == '\n');
+            match self.peek() {
+                Some('#') => self.take_while(|c| c != '\n'),
+                content => return content.is_some(),
+            };
+        }
+    }
+
+    /// `[A-Za-z_][A-Za-z0-9_]*`, or nothing.
+    fn name(&mut self) -> &'a str {
+        match self.peek() {
+            Some(c) if c.is_ascii_alphabetic() || c == '_' => {
+                self.take_while(|c| c.is_ascii_alphanumeric() || c == '_')
+            }
+            _ => "",
+        }
+    }
+
+    fn assignment(&mut self) -> Result<Assignment, SyntaxError> {
+        let mut at = self.at;
+        let mut name = self.name();
+        if matches!(name, "export" | "readonly") && self.peek().is_some_and(is_blank) {
+            self.skip_blanks();
+            at = self.at;
+            name = self.name();
+        }
+        match self.peek() {
+            Some('=') if !name.is_empty() => self.bump(),
+            _ => return Err(self.not_an_assignment(name, at)),
+        }
+        if self.peek() == Some('(') {
+            let instead = format!("write the items in quotes: {name}=\"first second\"");
+            return Err(SyntaxError::new(self.at, "an array", instead));
+        }
+        Ok(Assignment { name: name.to_owned(), at, value: self.value(name)? })
+    }
+
+    /// Why the text after `name` (which starts at `at`) is no assignment.
+    fn not_an_assignment(&self, name: &str, at: Position) -> SyntaxError {
+        let after_blanks = self.rest.trim_start_matches(is_blank);
+        if name.is_empty() {
+            SyntaxError::new(self.at, "not a NAME=value", ONLY_ASSIGNMENTS)
+        } else if after_blanks.starts_with('=') {
+            let instead = format!("write {name}= without the blank");
+            SyntaxError::new(self.at, format!("a blank after {name}"), instead)
+        } else if self.rest.starts_with("+=") {
+            let instead = format!("write {name}=\"${{{name}}} more\"");
+            SyntaxError::new(self.at, "'+='", instead)
+        } else if self.rest.starts_with('[') {
+            let instead = format!("write the items in quotes: {name}=\"first second\"");
+            SyntaxError::new(self.at, "an array", instead)
+        } else {
+            SyntaxError::new(at, format!("'{name}' is not a NAME=value"), ONLY_ASSIGNMENTS)
+        }
+    }
+
+    /// What follows `NAME=`, up to the end of the line.
+    fn value(&mut self, name: &str) -> Result<Vec<Piece>, SyntaxError> {
+        let mut pieces = self.home();
+        loop {
+            match self.peek() {
+                None | Some('\n') => return Ok(pieces),
+                Some('\'') => self.single_quoted(&mut pieces)?,
+                Some('"') => self.double_quoted(&mut pieces)?,
+                Some('$') => self.variable(&mut pieces)?,
+                Some(c) if c.is_whitespace() => {
+                    self.end_of_line(name)?;
+                    return Ok(pieces);
+                }
+                Some(c) if "\\`;&|<>()".contains(c) => return Err(self.unquoted(c, name)),
+                Some(c) => self.literal(&mut pieces, c),
+            }
+        }
+    }
+
+    /// A `~` that a shell expands is the variable `HOME`.
+    fn home(&mut self) -> Vec<Piece> {
+        let Some(after) = self.rest.strip_prefix('~') else { return Vec::new() };
+        if !after.is_empty() && !after.starts_with(['/', '\n', ' ', '\t']) {
+            return Vec::new();
+        }
+        let at = self.at;
+        self.bump();
+        vec![Piece::Variable { name: "HOME".to_owned(), default: None, at }]
+    }
+
+    fn end_of_line(&mut self, name: &str) -> Result<(), SyntaxError> {
+        self.skip_blanks();
+        match self.peek() {
+            Some('#') => self.take_while(|c| c != '\n'),
+            None | Some('\n') => return Ok(()),
+            Some(_) => return Err(self.second_word(name)),
+        };
+        Ok(())
+    }
+
+    fn second_word(&self, name: &str) -> SyntaxError {
+        let end = self.rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(0);
+        let instead = if end > 0 && self.rest[end..].starts_with('=') {
+            "write one NAME=value a line".to_owned()
+        } else {
+            format!("put the whole value in quotes: {name}='…'")
+        };
+        SyntaxError::new(self.at, "a second word after the value", instead)
+    }
+
+    fn unquoted(&self, character: char, name: &str) -> SyntaxError {
+        match character {
+            '`' => self.command(),
+            '\\' => SyntaxError::new(
+                self.at,
+                "a backslash outside of quotes",
+                format!("put the whole value in quotes: {name}='…'"),
+            ),
+            _ => SyntaxError::new(
+                self.at,
+                format!("'{character}' outside of quotes"),
+                format!("put it in quotes if it belongs to the value: {name}='…'"),
+            ),
+        }
+    }
+
+    /// At a command substitution. The two that the original's own
+    /// `builder-config` has get an answer of their own.
+    fn command(&self) -> SyntaxError {
+        let line = self.rest.split('\n').next().unwrap_or_default();
+        let instead = if line.contains("nproc") {
+            "leave the setting out: all processors that the process may use are the default"
+        } else if line.contains("pwd") || line.contains("dirname") {
+            "write ${DIR}, which is the project folder"
+        } else {
+            "write the value itself; commands are not executed"
+        };
+        SyntaxError::new(self.at, "a command substitution", instead)
+    }
+
+    fn literal(&mut self, pieces: &mut Vec<Piece>, character: char) {
+        self.bump();
+        push_literal(pieces, character.encode_utf8(&mut [0; 4]));
+    }
+
+    fn single_quoted(&mut self, pieces: &mut Vec<Piece>) -> Result<(), SyntaxError> {
+        let opened = self.at;
+        self.bump();
+        push_literal(pieces, self.take_while(|c| c != '\''));
+        match self.peek() {
+            Some(_) => self.bump(),
+            None => return Err(unclosed(opened, '\'')),
+        }
+        Ok(())
+    }
+
+    fn double_quoted(&mut self, pieces: &mut Vec<Piece>) -> Result<(), SyntaxError> {
+        let opened = self.at;
+        self.enter()?;
+        self.bump();
+        loop {
+            match self.peek() {
+                None => return Err(unclosed(opened, '"')),
+                Some('"') => break self.bump(),
+                Some('\\') => self.escape(pieces, "\\\"$`")?,
+                Some('$') => self.variable_in(pieces, true)?,
+                Some('`') => return Err(self.command()),
+                Some(c) => self.literal(pieces, c),
+            }
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn escape(&mut self, pieces: &mut Vec<Piece>, known: &str) -> Result<(), SyntaxError> {
+        let at = self.at;
+        self.bump();
+        match self.peek() {
+            // The line goes on in the next one.
+            Some('\n') => self.bump(),
+            Some(c) if known.contains(c) => self.literal(pieces, c),
+            other => {
+                let escaped: String = other.into_iter().collect();
+                let problem = format!("unknown escape '\\{escaped}'");
+                let instead = "write \\\\ for a backslash, or use single quotes";
+                return Err(SyntaxError::new(at, problem, instead));
+            }
+        }
+        Ok(())
+    }
+
+    fn variable(&mut self, pieces: &mut Vec<Piece>) -> Result<(), SyntaxError> {
+        self.variable_in(pieces, false)
+    }
+
+    /// At a `$`.
+    fn variable_in(&mut self, pieces: &mut Vec<Piece>, quoted: bool) -> Result<(), SyntaxError> {
+        let at = self.at;
+        if self.rest.starts_with("$(") {
+            return Err(self.command());
+        }
+        self.bump();
+        let (name, default) = match self.peek() {
+            Some('{') => self.braces(at, quoted)?,
+            _ => (self.name(), None),
+        };
+        if name.is_empty() {
+            let instead = "write ${NAME} for a variable, '$' in single quotes for the character";
+            return Err(SyntaxError::new(at, "'$' without a name", instead));
+        }
+        pieces.push(Piece::Variable { name: name.to_owned(), default, at });
+        Ok(())
+    }
+
+    /// At the `{` of a `${` that starts at `opened`.
+    fn braces(
+        &mut self,
+        opened: Position,
+        quoted: bool,
+    ) -> Result<(&'a str, Option<Vec<Piece>>), SyntaxError> {
+        self.enter()?;
+        self.bump();
+        let name = self.name();
+        let default = if self.rest.starts_with(":-") && !name.is_empty() {
+            self.bump();
+            self.bump();
+            Some(self.default_value(opened, quoted)?)
+        } else {
+            None
+        };
+        match self.peek() {
+            Some('}') => self.bump(),
+            None | Some('\n') => return Err(unclosed(opened, '{')),
+            Some(_) => {
+                let instead = "only ${NAME} and ${NAME:-default} are understood; write one of them";
+                return Err(SyntaxError::new(self.at, "unknown form of expansion", instead));
+            }
+        }
+        self.depth -= 1;
+        Ok((name, default))
+    }
+
+    /// What follows the `:-`, up to the `}`.
+    fn default_value(&mut self, opened: Position, quoted: bool) -> Result<Vec<Piece>, SyntaxError> {
+        let mut pieces = Vec::new();
+        loop {
+            match self.peek() {
+                None => return Err(unclosed(opened, '{')),
+                Some('\n') if !quoted => return Err(unclosed(opened, '{')),
+                Some('}') => return Ok(pieces),
+                // Inside double quotes a shell takes single ones literally.
+                Some('\'') if !quoted => self.single_quoted(&mut pieces)?,
+                Some('"') => self.double_quoted(&mut pieces)?,
+                Some('\\') => self.escape(&mut pieces, "\\\"$`}")?,
+                Some('$') => self.variable_in(&mut pieces, quoted)?,
+                Some('`') => return Err(self.command()),
+                Some(c) => self.literal(&mut pieces, c),
+            }
+        }
+    }
+
+    fn enter(&mut self) -> Result<(), SyntaxError> {
+        self.depth += 1;
+        if self.depth > DEPTH {
+            let instead = "give the inner value a name of its own, in a line before";
+            return Err(SyntaxError::new(self.at, "quotes or braces nested too deep", instead));
+        }
+        Ok(())
+    }
+}
+
+fn is_blank(character: char) -> bool {
+    matches!(character, ' ' | '\t')
+}
+
+fn unclosed(opened: Position, bracket: char) -> SyntaxError {
+    let (problem, close) = match bracket {
+        '{' => ("'${' without its '}'".to_owned(), '}'),
+        quote => (format!("{quote} without its closing {quote}"), quote),
+    };
+    SyntaxError::new(opened, problem, format!("close it with {close}"))
+}
+
+fn push_literal(pieces: &mut Vec<Piece>, text: &str) {
+    match pieces.last_mut() {
+        _ if text.is_empty() => {}
+        Some(Piece::Literal(literal)) => literal.push_str(text),
+        _ => pieces.push(Piece::Literal(text.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A file's assignments without their places, as this format writes them.
+    fn write(assignments: &[Assignment]) -> String {
+        assignments.iter().map(|a| format!("{}=\"{}\"\n", a.name, pieces(&a.value))).collect()
+    }
+
+    fn pieces(value: &[Piece]) -> String {
+        value.iter().map(piece).collect()
+    }
+
+    fn piece(piece: &Piece) -> String {
+        match piece {
+            Piece::Literal(text) => {
+                let escape =
+                    |c: char| if "\\\"$`".contains(c) { format!("\\{c}") } else { c.into() };
+                text.chars().map(escape).collect()
+            }
+            Piece::Variable { name, default: None, .. } => format!("${{{name}}}"),
+            Piece::Variable { name, default: Some(default), .. } => {
+                format!("${{{name}:-\"{}\"}}", pieces(default))
+            }
+        }
+    }
+
+    fn one(text: &str) -> String {
+        match parse(text).unwrap().as_slice() {
+            [assignment] => pieces(&assignment.value),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_form_of_a_value() {
+        for (text, value) in [
+            ("A=b", "b"),
+            ("A=", ""),
+            ("A=\"\"", ""),
+            ("  A=b  # comment", "b"),
+            ("A= # comment", ""),
+            ("A=b#c", "b#c"),
+            ("A='$b \\ \"'", "\\$b \\\\ \\\""),
+            ("A=\"b \\\" \\\\ \\$c\"", "b \\\" \\\\ \\$c"),
+            ("A=b'c'\"d\"", "bcd"),
+            ("A=$B/c", "${B}/c"),
+            ("A=${B}c", "${B}c"),
+            ("A=${B:-c d}", "${B:-\"c d\"}"),
+            ("A=${B:-'}'}", "${B:-\"}\"}"),
+            ("A=\"${B:-'c'}\"", "${B:-\"'c'\"}"),
+            ("A=\"${B:-\\}}\"", "${B:-\"}\"}"),
+            ("A=\"${B:-\"4.16\"}\"", "${B:-\"4.16\"}"),
+            ("A=\"${B:-${C}/d}\"", "${B:-\"${C}/d\"}"),
+            ("A=~/b", "${HOME}/b"),
+            ("A=b~", "b~"),
+            ("A=\"b\\\nc\"", "bc"),
+            ("A=\"\nb\n\"", "\nb\n"),
+            ("export A=b", "b"),
+            ("readonly A=b", "b"),
+            ("export=b", "b"),
+            ("#!/bin/sh\n\nA=b\n", "b"),
+            ("\u{feff}A=b", "b"),
+            ("# ü\r\nA='b\r\nc'\r\n", "b\nc"),
+            ("A=käse", "käse"),
+        ] {
+            assert_eq!(one(text), value, "{text}");
+        }
+    }
+
+    #[test]
+    fn each_refusal_has_its_place_and_says_what_to_write() {
+        for (text, line, column, problem, instead) in [
+            ("A=$(date)", 1, 3, "a command substitution", "write the value itself"),
+            ("\nA=\"x$(nproc --all)\"", 2, 5, "a command substitution", "leave the setting out"),
+            ("A=`pwd`", 1, 3, "a command substitution", "${DIR}"),
+            ("A=\"`x`\"", 1, 4, "a command substitution", "write the value itself"),
+            ("A=b; c", 1, 4, "';' outside of quotes", "A='…'"),
+            ("A=b&&c", 1, 4, "'&' outside of quotes", "in quotes"),
+            ("ü=1", 1, 1, "not a NAME=value", "write one NAME=value a line"),
+            ("A=ü b", 1, 5, "a second word after the value", "A='…'"),
+            ("A= b", 1, 4, "a second word after the value", "A='…'"),
+            ("A=b\u{a0}c", 1, 4, "a second word after the value", "A='…'"),
+            ("A=b C=d", 1, 5, "a second word after the value", "one NAME=value a line"),
+            ("A =b", 1, 2, "a blank after A", "write A= without the blank"),
+            ("A=(b c)", 1, 3, "an array", "A=\"first second\""),
+            ("A[0]=b", 1, 2, "an array", "A=\"first second\""),
+            ("A+=b", 1, 2, "'+='", "write A=\"${A} more\""),
+            ("A=b\\ c", 1, 4, "a backslash outside of quotes", "A='…'"),
+            ("A=\"\\n\"", 1, 4, "unknown escape '\\n'", "single quotes"),
+            ("\tsource x", 1, 2, "'source' is not a NAME=value", "nothing in it is executed"),
+            (". x", 1, 1, "not a NAME=value", "nothing in it is executed"),
+            ("export A", 1, 8, "'A' is not a NAME=value", "NAME=value"),
+            ("A=1\n  if true", 2, 3, "'if' is not a NAME=value", "NAME=value"),
+            ("A='b\nc", 1, 3, "' without its closing '", "close it with '"),
+            ("A=\"b", 1, 3, "\" without its closing \"", "close it with \""),
+            ("A=x${B", 1, 4, "'${' without its '}'", "close it with }"),
+            ("A=x${B:-c\nd}", 1, 4, "'${' without its '}'", "close it with }"),
+            ("A=${B%.*}", 1, 6, "unknown form of expansion", "${NAME:-default}"),
+            ("A=${B:=c}", 1, 6, "unknown form of expansion", "${NAME:-default}"),
+            ("A=${#B}", 1, 5, "unknown form of expansion", "${NAME:-default}"),
+            ("A=${}", 1, 3, "'$' without a name", "${NAME}"),
+            ("A=$1", 1, 3, "'$' without a name", "${NAME}"),
+            ("A=\"5$\"", 1, 5, "'$' without a name", "single quotes"),
+            ("A=b\rB=c", 1, 4, "control character U+000D", "remove"),
+            ("A=\0", 1, 3, "control character U+0000", "remove"),
+        ] {
+            let error = parse(text).expect_err(text);
+            assert_eq!((error.at.line, error.at.column), (line, column), "{text}: {error:?}");
+            assert_eq!(error.problem, problem, "{text}");
+            assert!(error.instead.contains(instead), "{text}: {}", error.instead);
+        }
+    }
+
+    #[test]
+    fn nesting_has_an_end() {
+        let text = format!("A={}", "${B:-".repeat(100_000));
+        assert!(parse(&text).unwrap_err().problem.contains("nested too deep"));
+        let nested = |depth| format!("A={}{}", "${B:-".repeat(depth), "}".repeat(depth));
+        assert!(parse(&nested(DEPTH)).is_ok());
+        assert!(parse(&nested(DEPTH + 1)).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in any::<String>()) {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn what_is_accepted_is_written_and_read_back_equal(
+            text in r#"([AB]=|[ab ${}:"'\\\n#~-]|\$\{A:-|\}){0,24}"#,
+        ) {
+            if let Ok(assignments) = parse(&text) {
+                let written = write(&assignments);
+                let again = parse(&written)
+                    .map_err(|error| TestCaseError::fail(format!("{written}: {error:?}")))?;
+                prop_assert_eq!(write(&again), written);
+                prop_assert_eq!(again.len(), assignments.len());
+            }
+        }
+
+        #[test]
+        fn a_quoted_value_is_read_as_itself(value in r"[^\p{Cc}]*(\n[^\p{Cc}]*)?") {
+            let text = format!("A={}", quote(&value));
+            let expected: Vec<_> =
+                (!value.is_empty()).then_some(Piece::Literal(value)).into_iter().collect();
+            prop_assert_eq!(&parse(&text).unwrap()[0].value, &expected);
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! From a setting's text to what it means. Pure; knows no layer.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use super::table::nearest;
+use crate::digest::{Algorithm, Digest};
+
+/// A text that its setting can't have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Wrong {
+    pub(super) problem: String,
+    pub(super) instead: Option<String>,
+}
+
+impl Wrong {
+    fn new(problem: impl Into<String>, instead: impl Into<String>) -> Self {
+        Self { problem: problem.into(), instead: Some(instead.into()) }
+    }
+}
+
+/// Declares a closed set of words.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident is $what:literal { $($(#[$word_doc:meta])* $word:ident $text:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name { $($(#[$word_doc])* $word,)+ }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$word,)+];
+
+            /// As users write it.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$word => $text,)+ }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownWord;
+
+            fn from_str(text: &str) -> Result<Self, UnknownWord> {
+                let known = Self::ALL.iter().find(|word| word.as_str() == text);
+                known.copied().ok_or_else(|| UnknownWord {
+                    word: text.to_owned(),
+                    what: $what,
+                    known: Self::ALL.iter().map(|word| word.as_str()).collect(),
+                })
+            }
+        }
+    };
+}
+
+words! {
+    /// The kind of an image's file.
+    Format is "an image format" {
+        /// App Container Image.
+        Aci "aci",
+    }
+}
+
+words! {
+    /// How an image is compressed.
+    Compression is "a compression" {
+        /// RFC 1952.
+        Gzip "gzip",
+        /// The xz file format.
+        Xz "xz",
+        /// Not at all.
+        None "none",
+    }
+}
+
+words! {
+    /// Who has kernels.
+    ProviderName is "a source of kernels" {
+        /// The Linux Kernel Archives.
+        KernelOrg "kernel.org",
+        /// The Debian archive's source packages.
+        Debian "debian",
+    }
+}
+
+words! {
+    /// What need not be verified.
+    Insecure is "an insecure option" {
+        /// Patches by URL without a checksum.
+        Patch "patch",
+        /// Sources without a signature or checksum.
+        Source "source",
+    }
+}
+
+/// A word that is none of a closed set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{word}' is not {what}")]
+pub struct UnknownWord {
+    word: String,
+    what: &'static str,
+    known: Vec<&'static str>,
+}
+
+impl UnknownWord {
+    /// The word that may have been meant, or all that there are.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match nearest(&self.word.to_ascii_lowercase(), self.known.iter().copied()) {
+            Some(nearest) => format!("did you mean '{nearest}'?"),
+            None => format!("known: {}", self.known.join(", ")),
+        }
+    }
+}
+
+impl From<UnknownWord> for Wrong {
+    fn from(error: UnknownWord) -> Self {
+        Self::new(error.to_string(), error.hint())
+    }
+}
+
+/// Parts of the kernel configuration that are asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Features {
+    /// To be added to the base.
+    pub enable: BTreeSet<String>,
+    /// To be left out.
+    pub disable: BTreeSet<String>,
+}
+
+/// An own type's `FromStr`, its error's text being all there is to say.
+pub(super) fn parsed<T: FromStr>(text: &str) -> Result<T, Wrong>
+where
+    T::Err: fmt::Display,
+{
+    text.parse().map_err(|error: T::Err| Wrong { problem: error.to_string(), instead: None })
+}
+
+/// A word of a closed set.
+pub(super) fn word<T: FromStr<Err = UnknownWord>>(text: &str) -> Result<T, Wrong> {
+    Ok(text.parse()?)
+}
+
+pub(super) fn path(text: &str) -> Result<PathBuf, Wrong> {
+    if text.is_empty() {
+        return Err(Wrong::new("the path is empty", "leave the setting out to get its default"));
+    }
+    if text == "~" || text.starts_with("~/") {
+        let problem = format!("nothing expands the '~' of '{text}'");
+        return Err(Wrong::new(problem, format!("write $HOME{}", &text[1..])));
+    }
+    Ok(PathBuf::from(text))
+}
+
+/// File names separated by white space, as the original split them.
+pub(super) fn paths(text: &str) -> Result<Vec<PathBuf>, Wrong> {
+    text.split_whitespace().map(path).collect()
+}
+
+/// A web address without its last slashes.
+pub(super) fn url(text: &str) -> Result<String, Wrong> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let clean = !text.contains(|c: char| c.is_whitespace() || c.is_control());
+    match rest {
+        Some(rest) if clean && !rest.is_empty() && !rest.starts_with('/') => {
+            Ok(text.trim_end_matches('/').to_owned())
+        }
+        _ => Err(Wrong::new(
+            format!("'{text}' is not a web address"),
+            "write it as https://host/folder",
+        )),
+    }
+}
+
+pub(super) fn urls(text: &str) -> Result<Vec<String>, Wrong> {
+    text.split_whitespace().map(|item| url(item).map(|_| item.to_owned())).collect()
+}
+
+pub(super) fn jobs(text: &str) -> Result<NonZeroUsize, Wrong> {
+    text.parse().map_err(|_| {
+        Wrong::new(
+            format!("'{text}' is not a number of jobs"),
+            "write a number from 1, or leave the setting out to use all processors",
+        )
+    })
+}
+
+/// A piece of `LOCALVERSION`. The set of characters is what survives in a
+/// path, in a make variable and in an image's label file name.
+pub(super) fn suffix(text: &str) -> Result<String, Wrong> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._+~-".contains(c);
+    match text.chars().find(|&c| !fits(c)) {
+        None => Ok(text.to_owned()),
+        Some(c) => Err(Wrong::new(
+            format!("'{text}' has the character {c:?}"),
+            "use letters, digits and . _ + ~ - only",
+        )),
+    }
+}
+
+/// An App Container identifier: `^[a-z0-9]+([-._~/][a-z0-9]+)*$` (appc
+/// specification, "AC Identifier Type").
+pub(super) fn image_name(text: &str) -> Result<String, Wrong> {
+    let part = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    };
+    if text.split(['-', '.', '_', '~', '/']).all(part) {
+        return Ok(text.to_owned());
+    }
+    Err(Wrong::new(
+        format!("'{text}' is not an image name"),
+        "use lower case letters and digits, with single - . _ ~ / between them",
+    ))
+}
+
+/// Words of a closed set, in the order of the text, each once.
+pub(super) fn providers(text: &str) -> Result<Vec<ProviderName>, Wrong> {
+    let mut providers = Vec::new();
+    for item in items(text) {
+        let provider = item.parse()?;
+        if providers.contains(&provider) {
+            return Err(Wrong::new(format!("'{item}' is there twice"), "name each source once"));
+        }
+        providers.push(provider);
+    }
+    if providers.is_empty() {
+        return Err(Wrong::new("the list is empty", "name kernel.org, debian or both"));
+    }
+    Ok(providers)
+}
+
+pub(super) fn insecure(text: &str) -> Result<BTreeSet<Insecure>, Wrong> {
+    items(text).map(word).collect()
+}
+
+pub(super) fn features(text: &str) -> Result<Features, Wrong> {
+    let mut features = Features::default();
+    for item in items(text) {
+        let name = item.strip_prefix('-').unwrap_or(item);
+        let fits = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_".contains(&b);
+        if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) || !name.bytes().all(fits) {
+            let problem = format!("'{item}' is not the name of a feature");
+            return Err(Wrong::new(problem, "write names separated by commas: a,b,-c"));
+        }
+        let (chosen, other) = match item.len() == name.len() {
+            true => (&mut features.enable, &features.disable),
+            false => (&mut features.disable, &features.enable),
+        };
+        if other.contains(name) {
+            let problem = format!("'{name}' is both asked for and left out");
+            return Err(Wrong::new(problem, format!("write either {name} or -{name}")));
+        }
+        chosen.insert(name.to_owned());
+    }
+    Ok(features)
+}
+
+pub(super) fn sha256(text: &str) -> Result<Digest, Wrong> {
+    let hex = text.strip_prefix("sha256:").unwrap_or(text);
+    Digest::from_hex(Algorithm::Sha256, hex).ok_or_else(|| {
+        Wrong::new(format!("'{text}' is not a SHA-256 checksum"), "write its 64 hex digits")
+    })
+}
+
+fn items(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| c == ',' || c.is_whitespace()).filter(|item| !item.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn hint(wrong: Wrong) -> String {
+        wrong.instead.unwrap()
+    }
+
+    #[test]
+    fn lists_keep_their_order_and_refuse_what_is_unknown_double_or_contrary() {
+        let both = vec![ProviderName::Debian, ProviderName::KernelOrg];
+        assert_eq!(providers(" debian, kernel.org\n"), Ok(both));
+        assert_eq!(hint(providers("debain").unwrap_err()), "did you mean 'debian'?");
+        assert!(providers("debian debian").is_err());
+        assert!(providers(" ,").is_err());
+
+        assert_eq!(insecure(""), Ok(BTreeSet::new()));
+        assert_eq!(insecure("patch,source").map(|set| set.len()), Ok(2));
+        assert_eq!(hint(insecure("patches").unwrap_err()), "did you mean 'patch'?");
+        assert_eq!(hint(insecure("all").unwrap_err()), "known: patch, source");
+
+        let chosen = features("btf, -kasan 9p").unwrap();
+        assert_eq!(chosen.enable.into_iter().collect::<Vec<_>>(), ["9p", "btf"]);
+        assert_eq!(chosen.disable.into_iter().collect::<Vec<_>>(), ["kasan"]);
+        for text in ["a,-a", "-a a", "--a", "-", "A", "a=b"] {
+            assert!(features(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn single_values() {
+        assert_eq!(word("xz"), Ok(Compression::Xz));
+        assert_eq!(hint(word::<Compression>("gz").unwrap_err()), "did you mean 'gzip'?");
+        assert_eq!(url("https://a.b/c//"), Ok("https://a.b/c".to_owned()));
+        for text in ["", "ftp://a", "https://", "https:///a", "https://a b", "a.b/c"] {
+            assert!(url(text).is_err(), "{text}");
+        }
+        assert_eq!(jobs("4").map(NonZeroUsize::get), Ok(4));
+        for text in ["0", "", "-1", "all", "1.5"] {
+            assert!(jobs(text).is_err(), "{text}");
+        }
+        assert!(suffix("").is_ok() && suffix("-a_B.1+~").is_ok());
+        assert!(suffix("-a/b").unwrap_err().problem.contains("'/'"));
+        assert_eq!(hint(path("~/x").unwrap_err()), "write $HOME/x");
+        assert!(path("").is_err() && path("~x").is_ok());
+        assert!(sha256(&"0f".repeat(32)).is_ok() && sha256("0f").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn an_image_name_is_what_the_specification_says(name in "[a-c0A/._~-]{0,8}") {
+            let appc = regex::Regex::new("^[a-z0-9]+([-._~/][a-z0-9]+)*$").unwrap();
+            prop_assert_eq!(image_name(&name).is_ok(), appc.is_match(&name));
+        }
+    }
+}
