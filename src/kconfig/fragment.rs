@@ -1,0 +1,232 @@
+//! Fragments: what is asked of a configuration.
+//!
+//! A fragment is written as a `.config` is, so that the kernel's own tools
+//! take it, too. Lines that start with `#:` are notes; they hold for the
+//! lines below them up to the next blank line:
+//!
+//! ```text
+//! fragment = { line }
+//! line     = "" | comment | note | "CONFIG_NAME=" value | "# CONFIG_NAME is not set"
+//! note     = "#:" word { "," word }
+//! word     = "since A.B"    an older series may lack the names
+//!          | "until A.B"    this series and newer ones may lack them
+//!          | "arch NAME"    other architectures may lack them
+//!          | "any"          one of the names is enough (a symbol was renamed)
+//!          | "soft"         a name that doesn't come out is a warning
+//! value    = "y" | "m" | "n" | number | "text"
+//! ```
+//!
+//! Without a note a name must exist in the tree and come out as asked. Where
+//! a note says that the series may lack it, its absence is fine, and a name
+//! that is there all the same (a backport) and doesn't come out is a warning.
+
+use serde::Serialize;
+
+use super::dotconfig::{Line, Value};
+use super::{Error, Tristate};
+use crate::settings::{Arch, KernelVersion, Series};
+
+/// What the `#:` lines above a request say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Notes {
+    pub(super) since: Option<Series>,
+    pub(super) until: Option<Series>,
+    pub(super) arch: Option<Arch>,
+    pub(super) soft: bool,
+    /// The line of the block, if one name of it is enough.
+    pub(super) any: Option<usize>,
+}
+
+impl Notes {
+    /// Whether the names must exist in this series.
+    pub(super) fn required(&self, version: &KernelVersion, arch: Arch) -> bool {
+        let series = version.series();
+        self.since.is_none_or(|since| series >= since)
+            && self.until.is_none_or(|until| series < until)
+            && self.arch.is_none_or(|only| only == arch)
+    }
+
+    fn add(&mut self, note: &str, line: usize) -> Result<(), String> {
+        for word in note.split(',') {
+            let mut parts = word.split_whitespace();
+            let said = (parts.next().unwrap_or_default(), parts.next(), parts.next());
+            match said {
+                ("any", None, None) => self.any = Some(line),
+                ("soft", None, None) => self.soft = true,
+                ("since", Some(series), None) => self.since = Some(parse(series)?),
+                ("until", Some(series), None) => self.until = Some(parse(series)?),
+                ("arch", Some(arch), None) => self.arch = Some(parse(arch)?),
+                _ => {
+                    let forms = "since A.B, until A.B, arch NAME, any or soft";
+                    return Err(format!("'{}' is not a note ({forms})", word.trim()));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn parse<T: std::str::FromStr<Err: ToString>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+/// One symbol and the value that it shall have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// The symbol, without `CONFIG_`.
+    pub name: String,
+    /// The value asked for.
+    pub value: Value,
+    /// The line of the fragment.
+    pub line: usize,
+    pub(super) notes: Notes,
+}
+
+/// A named list of requests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Fragment {
+    name: String,
+    text: String,
+    #[serde(skip)]
+    requests: Vec<Request>,
+}
+
+impl Fragment {
+    /// Reads a fragment; `name` is what errors and findings call it.
+    ///
+    /// # Errors
+    /// [`Error::Line`] for a line outside the grammar, or one that sets
+    /// `LOCALVERSION`, which is the business of the version suffix.
+    pub fn parse(name: &str, text: &str) -> Result<Self, Error> {
+        let fragment = Self::read(name, text, true)?;
+        match fragment.requests.iter().find(|request| is_localversion(&request.name)) {
+            Some(request) => {
+                let wrong = format!("{} is set from the kernel version suffix", request.name);
+                Err(Error::line(name, request.line, wrong))
+            }
+            None => Ok(fragment),
+        }
+    }
+
+    /// Reads a user's full configuration: comments of all kinds are just
+    /// that, and `LOCALVERSION` is passed over.
+    pub(super) fn parse_full(name: &str, text: &str) -> Result<Self, Error> {
+        let mut fragment = Self::read(name, text, false)?;
+        fragment.requests.retain(|request| !is_localversion(&request.name));
+        Ok(fragment)
+    }
+
+    fn read(name: &str, text: &str, with_notes: bool) -> Result<Self, Error> {
+        let mut requests = Vec::new();
+        let mut notes = Notes::default();
+        for (index, line) in text.lines().enumerate() {
+            let at = index + 1;
+            let error = |wrong| Error::line(name, at, wrong);
+            match Line::parse(line).map_err(error)? {
+                Line::Blank => notes = Notes::default(),
+                Line::Comment(comment) => {
+                    if let Some(note) = comment.strip_prefix(':').filter(|_| with_notes) {
+                        notes.add(note, at).map_err(error)?;
+                    }
+                }
+                Line::Set(symbol, value) => requests.push(Request {
+                    name: symbol.to_owned(),
+                    value,
+                    line: at,
+                    notes: notes.clone(),
+                }),
+            }
+        }
+        Ok(Self { name: name.to_owned(), text: text.to_owned(), requests })
+    }
+
+    /// What findings call it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// As it was given.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What it asks, in the order of its lines.
+    #[must_use]
+    pub fn requests(&self) -> &[Request] {
+        &self.requests
+    }
+}
+
+impl Request {
+    /// Whether the request is for something off.
+    pub(super) fn is_off(&self) -> bool {
+        self.value == Value::Tristate(Tristate::No)
+    }
+}
+
+fn is_localversion(name: &str) -> bool {
+    name == "LOCALVERSION" || name == "LOCALVERSION_AUTO"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOTED: &str = "# words\nCONFIG_A=y\n\n#: since 4.10\n#: until 5.1, soft\n# CONFIG_B is \
+                         not set\nCONFIG_C=\"x\"\n\n#: any\nCONFIG_D=1\nCONFIG_E=m\n";
+
+    #[test]
+    fn notes_hold_until_the_next_blank_line() {
+        let fragment = Fragment::parse("f", NOTED).unwrap();
+        let names: Vec<_> = fragment.requests().iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(names, ["A", "B", "C", "D", "E"]);
+        let notes = |index: usize| fragment.requests()[index].notes.clone();
+        assert_eq!(notes(0), Notes::default());
+        assert!(notes(1).soft && notes(1) == notes(2));
+        assert_eq!((notes(1).any, notes(3).any, notes(4).any), (None, Some(9), Some(9)));
+        let required = |version: &str| notes(1).required(&version.parse().unwrap(), Arch::X86_64);
+        assert!(!required("4.9.229") && required("4.10") && required("5.0.21"));
+        assert!(!required("5.1-rc1") && !required("6.12.0"));
+    }
+
+    #[test]
+    fn an_architecture_s_names_are_not_required_elsewhere() {
+        let fragment = Fragment::parse("f", "#: arch x86_64\nCONFIG_A=y\n").unwrap();
+        let version = KernelVersion::new(6, 12, 0);
+        let notes = &fragment.requests()[0].notes;
+        assert!(notes.required(&version, Arch::X86_64));
+        assert!(!notes.required(&version, Arch::Arm64));
+    }
+
+    #[test]
+    fn errors_have_the_place_and_what_would_be_right() {
+        for (text, wanted) in [
+            ("\nCONFIG_A", "f:2: expected CONFIG_NAME=VALUE"),
+            ("CONFIG_A=yes", "f:1: yes is not y, m, n"),
+            ("#: since 4", "f:1: '4' is not a kernel series"),
+            ("#: sice 4.4", "f:1: 'sice 4.4' is not a note (since A.B"),
+            ("#: any thing", "f:1: 'any thing' is not a note"),
+            ("#:", "f:1: '' is not a note"),
+            ("CONFIG_LOCALVERSION=\"-x\"", "f:1: LOCALVERSION is set from the"),
+        ] {
+            let error = Fragment::parse("f", text).unwrap_err().to_string();
+            assert!(error.starts_with(wanted), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_full_configuration_may_say_anything_in_comments() {
+        let text = "#: not a note\nCONFIG_LOCALVERSION=\"-x\"\nCONFIG_A=y\n";
+        assert_eq!(Fragment::parse_full("f", text).unwrap().requests().len(), 1);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics(text in "([#: a-zA-Z0-9_=\".\\\\\n]|CONFIG_|since )*") {
+            _ = Fragment::parse("f", &text);
+        }
+    }
+}
