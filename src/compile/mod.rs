@@ -1,9 +1,52 @@
 //! From a source tree and a configuration to a kernel, its headers and what
 //! else an image holds.
+//!
+//! On disk, in the (private, writable) source tree:
+//!
+//! ```text
+//! <tree>/stage1-objects/           the object folder (make's O=)
+//!     .config, vmlinux, System.map, Module.symvers, include/, scripts/ ...
+//!     api-headers/include/         what headers_install gave, whole or absent
+//!     .stage1-stamp                toolchain and variables of what lies here
+//!     .stage1-pahole               pahole without its threads
+//! ```
+//!
+//! What always holds:
+//!
+//! - The object folder is a direct child of the tree. Since 3.16 the kernel's
+//!   top makefile then reaches the sources by `..`, on every series, so that
+//!   no absolute path gets to the compiler and builds in different folders
+//!   come out equal. The few that remain (folders in debugging information,
+//!   the host tools) are mapped to `.`.
+//! - A folder whose stamp differs from the build at hand is wiped: old
+//!   kernels don't notice another compiler.
+//! - make and its children hold the work folder's lock as their stdin; it is
+//!   not free before the last of them is gone, even if we were killed.
+
+mod error;
+mod failure;
+pub mod fixes;
+mod headers;
+mod job;
+mod make;
+mod pahole;
+mod progress;
+mod requirements;
+mod stamp;
+mod toolchain;
+mod variables;
 
 use std::path::PathBuf;
 
 use crate::settings::{Arch, KernelVersion};
+
+pub use error::Error;
+pub use failure::Failure;
+pub use fixes::Fix;
+pub use job::{Job, OBJECT_FOLDER};
+pub use progress::estimated_objects;
+pub use requirements::{Manager, Missing, install_command, missing};
+pub use toolchain::{Compiler, Family, Tool, ToolVersion, Toolchain, Wanted};
 
 /// A finished build: where its pieces lie. All paths are absolute.
 #[derive(Debug, Clone)]

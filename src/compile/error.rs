@@ -1,0 +1,134 @@
+use std::io;
+use std::path::PathBuf;
+
+use super::failure::Failure;
+use super::requirements::{Manager, Missing, install_command};
+use crate::proc;
+use crate::proc::interrupt::Signal;
+use crate::report::Fault;
+
+/// What can go wrong between a source tree and a kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Programs or libraries that the host lacks, all at once.
+    #[error("the host lacks what a kernel's build needs:{}", listed(.0))]
+    MissingTools(Vec<Missing>),
+    /// A tool's answer to `--version` makes no sense.
+    #[error("{tool}: no version in its answer '{answer}'")]
+    StrangeTool {
+        /// The tool, as called.
+        tool: String,
+        /// The first line of its answer.
+        answer: String,
+    },
+    /// The built-in table of fixes, or a probe in it, is wrong.
+    #[error("fixes/fixes.toml: {text}")]
+    Fixes {
+        /// What is wrong.
+        text: String,
+    },
+    /// The tree calls itself otherwise than the caller does.
+    #[error("the kernel would call itself '{found}', not '{wanted}'{}", because(.causes))]
+    Release {
+        /// `<version><suffix>`.
+        wanted: String,
+        /// What `make kernelrelease` says.
+        found: String,
+        /// What in the tree may add to it.
+        causes: Vec<String>,
+    },
+    /// make failed.
+    #[error("make {targets} failed: {failure}\nthe whole log is {}", .log.display())]
+    Make {
+        /// What was to be made.
+        targets: String,
+        /// The first error.
+        failure: Box<Failure>,
+        /// The whole log.
+        log: PathBuf,
+    },
+    /// make went well but a piece is not there.
+    #[error("make ended well but left no {}; the whole log is {}", .path.display(), .log.display())]
+    Absent {
+        /// What should be there.
+        path: PathBuf,
+        /// The whole log.
+        log: PathBuf,
+    },
+    /// A folder or file can't be read or written.
+    #[error("{action}")]
+    Files {
+        /// What was tried, with the path.
+        action: String,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// We were asked to stop while make ran.
+    #[error("the build was stopped by {signal}; the next one goes on from there")]
+    Stopped {
+        /// By which signal.
+        signal: Signal,
+    },
+    /// A program can't be started.
+    #[error("can't run a program of the build")]
+    Program {
+        /// The reason.
+        #[from]
+        source: proc::Error,
+    },
+}
+
+fn listed(missing: &[Missing]) -> String {
+    missing.iter().map(|one| format!("\n    {}: {}", one.name, one.why)).collect()
+}
+
+fn because(causes: &[String]) -> String {
+    if causes.is_empty() { String::new() } else { format!(": {}", causes.join(", ")) }
+}
+
+fn of_signal(signal: Signal) -> Fault {
+    match signal {
+        Signal::Interrupt => Fault::Interrupted,
+        Signal::Terminate => Fault::Terminated,
+    }
+}
+
+impl Error {
+    pub(super) fn files(action: impl Into<String>, source: io::Error) -> Self {
+        Self::Files { action: action.into(), source }
+    }
+
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::MissingTools(_) => Fault::MissingTools,
+            Self::StrangeTool { .. } | Self::Absent { .. } => Fault::Compile,
+            Self::Release { .. } => Fault::Kconfig,
+            Self::Fixes { .. } => Fault::Internal,
+            Self::Make { failure, .. } if failure.is_storage() => Fault::Storage,
+            Self::Make { .. } => Fault::Compile,
+            Self::Files { .. } => Fault::Storage,
+            Self::Stopped { signal } => of_signal(*signal),
+            Self::Program { source } => source.signal().map_or(Fault::MissingTools, of_signal),
+        }
+    }
+
+    /// The command or change that mends it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::MissingTools(missing) => install_command(missing, Manager::of_this_host()?),
+            Self::Release { .. } => Some(
+                "remove what adds to the name, or set S1B_KERNEL_VERSION and \
+                 S1B_KERNEL_VERSION_SUFFIX to match"
+                    .to_owned(),
+            ),
+            Self::Make { failure, log, .. } => Some(match failure.hint() {
+                Some(hint) => hint.to_owned(),
+                None => format!("less +/error: {}", log.display()),
+            }),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! What an old source needs on today's tools: the table of `fixes/fixes.toml`
+//! and the choice of what applies to a tree.
+
+mod condition;
+mod probe;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use self::condition::Condition;
+use self::probe::Probe;
+use super::{Error, Toolchain};
+use crate::settings::Arch;
+
+/// The table, as committed.
+const TABLE: &str = include_str!("../../../fixes/fixes.toml");
+
+/// How much of a fix somebody has seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Confirmed {
+    /// A tree that needs it was compiled and booted with it.
+    Built,
+    /// The upstream commit was looked up.
+    Commit,
+    /// Neither.
+    No,
+}
+
+/// One cure. Serialised, it is what reaches the output.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fix {
+    /// Its name, in messages and in the build key.
+    pub id: String,
+    /// Why it is needed, in one line.
+    #[serde(skip_serializing)]
+    pub why: String,
+    /// The commit that mended the kernel itself, if it is known for sure.
+    #[serde(skip_serializing)]
+    pub upstream: Option<String>,
+    /// The first mainline release that has that commit.
+    #[serde(skip_serializing)]
+    pub released: Option<String>,
+    /// How much of this somebody has seen.
+    #[serde(skip_serializing)]
+    pub confirmed: Confirmed,
+    /// Kernel architectures that it is for; every one if empty.
+    #[serde(default, skip_serializing)]
+    arch: Vec<String>,
+    #[serde(default, skip_serializing)]
+    tools: Vec<Condition>,
+    #[serde(skip_serializing)]
+    probes: Vec<Probe>,
+    /// Words to add to make variables.
+    #[serde(default)]
+    pub make: BTreeMap<String, Vec<String>>,
+    /// Lines for the end of the configuration.
+    #[serde(default)]
+    pub config: Vec<String>,
+    /// Arguments for pahole when it writes BTF.
+    #[serde(default)]
+    pub pahole: Vec<String>,
+    /// Names of patches, for [`patch`].
+    #[serde(default)]
+    pub patches: Vec<String>,
+}
+
+impl Fix {
+    /// The configuration that it asks for, as a fragment; empty if none.
+    #[must_use]
+    pub fn fragment(&self) -> String {
+        self.config.iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    fn applies(&self, tree: &Path, toolchain: &Toolchain, arch: Arch) -> Result<bool, Error> {
+        let for_arch = self.arch.is_empty() || self.arch.iter().any(|one| one == arch.kernel());
+        if !for_arch || !self.tools.iter().all(|condition| condition.holds(toolchain)) {
+            return Ok(false);
+        }
+        for probe in &self.probes {
+            if !probe.holds(tree)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    fix: Vec<Fix>,
+}
+
+/// Every fix that we know.
+///
+/// # Errors
+/// When the table that this program carries is damaged.
+pub fn table() -> Result<Vec<Fix>, Error> {
+    parse(TABLE)
+}
+
+fn parse(text: &str) -> Result<Vec<Fix>, Error> {
+    let table: Table =
+        toml::from_str(text).map_err(|error| Error::Fixes { text: error.to_string() })?;
+    Ok(table.fix)
+}
+
+/// The fixes that `tree` needs with these tools, in the table's order.
+///
+/// # Errors
+/// When a file of the tree is there but can't be read.
+pub fn applicable(tree: &Path, toolchain: &Toolchain, arch: Arch) -> Result<Vec<Fix>, Error> {
+    let mut applicable = Vec::new();
+    for fix in table()? {
+        if fix.applies(tree, toolchain, arch)? {
+            applicable.push(fix);
+        }
+    }
+    Ok(applicable)
+}
+
+/// The text of a patch that a fix names.
+#[must_use]
+pub fn patch(name: &str) -> Option<&'static str> {
+    PATCHES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
+}
+
+const PATCHES: &[(&str, &str)] = &[
+    ("plt32-modules.patch", include_str!("../../../fixes/plt32-modules.patch")),
+    ("make43-hash.patch", include_str!("../../../fixes/make43-hash.patch")),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::toolchain::tests::a_toolchain;
+    use fs_err as fs;
+
+    fn ids(tree: &Path, toolchain: &Toolchain) -> Vec<String> {
+        let fixes = applicable(tree, toolchain, Arch::X86_64).unwrap();
+        fixes.into_iter().map(|fix| fix.id).collect()
+    }
+
+    fn write(tree: &Path, file: &str, text: &str) {
+        let path = tree.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    #[test]
+    fn the_table_is_sound() {
+        let table = table().unwrap();
+        let mut seen = std::collections::BTreeSet::new();
+        for fix in &table {
+            assert!(seen.insert(fix.id.clone()), "{} twice", fix.id);
+            assert!(!fix.probes.is_empty() && !fix.why.is_empty(), "{}", fix.id);
+            let acts = fix.make.len() + fix.config.len() + fix.pahole.len() + fix.patches.len();
+            assert!(acts > 0, "{} does nothing", fix.id);
+            assert!(fix.patches.iter().all(|name| patch(name).is_some()), "{}", fix.id);
+            let known = Arch::ALL.map(Arch::kernel);
+            assert!(fix.arch.iter().all(|arch| known.contains(&arch.as_str())), "{}", fix.id);
+            let commit = fix.upstream.as_deref();
+            let full = |id: &str| id.len() == 40 && id.bytes().all(|b| b.is_ascii_hexdigit());
+            assert!(commit.is_none_or(full), "{}", fix.id);
+            assert!(commit.is_some() || fix.confirmed == Confirmed::No, "{}", fix.id);
+        }
+    }
+
+    #[test]
+    fn the_source_and_the_tools_decide() {
+        let tree = tempfile::tempdir().unwrap();
+        write(
+            tree.path(),
+            "include/linux/elfcore.h",
+            "extern Elf_Half elf_core_extra_phdrs(void);",
+        );
+        write(tree.path(), "tools/lib/subcmd/subcmd-util.h", "\tif (!ret && !size)\n");
+        assert_eq!(ids(tree.path(), &a_toolchain()), ["elfcore-recordmcount", "objtool-realloc"]);
+
+        let mut old = a_toolchain();
+        old.linker.version = "2.35.2".parse().unwrap();
+        old.host_cc.version = "11.4.0".parse().unwrap();
+        assert!(ids(tree.path(), &old).is_empty());
+
+        let mended = "static inline Elf_Half elf_core_extra_phdrs(void) { return 0; }";
+        write(tree.path(), "include/linux/elfcore.h", mended);
+        assert_eq!(ids(tree.path(), &a_toolchain()), ["objtool-realloc"]);
+        let arm = applicable(tree.path(), &a_toolchain(), Arch::Arm64).unwrap();
+        assert_eq!(arm.len(), 1, "{arm:?}");
+    }
+
+    #[test]
+    fn what_reaches_the_output_is_in_the_key_and_nothing_else() {
+        let fix = table().unwrap().remove(0);
+        let key = serde_json::to_string(&fix).unwrap();
+        assert!(key.contains("CFLAGS_REMOVE_elfcore.o") && !key.contains("probes"), "{key}");
+    }
+
+    #[test]
+    fn a_wrong_table_says_where() {
+        let error = parse("[[fix]]\nid = 'x'\nprobe = []\n").unwrap_err().to_string();
+        assert!(error.contains("fixes.toml") && error.contains("probe"), "{error}");
+    }
+
+    #[test]
+    fn patches_apply_to_what_they_are_for() {
+        for (name, before, after) in [
+            (
+                "plt32-modules.patch",
+                "\t\t\t\tgoto overflow;\n\t\t\tbreak;\n\t\tcase R_X86_64_PC32:\n\t\t\tval -= (u64)loc;\n\t\t\t*(u32 *)loc = val;\n#if 0\n",
+                "\t\tcase R_X86_64_PLT32:\n",
+            ),
+            (
+                "make43-hash.patch",
+                "# (needed for the shell)\nmake-cmd = $(call escsq,$(subst \\#,\\\\\\#,$(subst $$,$$$$,$(cmd_$(1)))))\n\n# Find any prerequisites that is newer than target or that does not exist.\n",
+                "$(subst $(pound),$$(pound),",
+            ),
+        ] {
+            let text = patch(name).unwrap();
+            let start = text.find("--- a/").unwrap();
+            let patched = diffy::apply(before, &diffy::Patch::from_str(&text[start..]).unwrap());
+            assert!(patched.unwrap().contains(after), "{name}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+use std::io;
+use std::path::Path;
+
+use fs_err as fs;
+use regex::Regex;
+use serde::Deserialize;
+
+use crate::compile::Error;
+
+/// A question to one file of the source.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Raw")]
+pub(super) struct Probe {
+    file: String,
+    question: Question,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Question {
+    Exists(bool),
+    Contains(String),
+    Lacks(String),
+    Matches(String),
+}
+
+/// As the table has it: a file and one of the questions.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    file: String,
+    exists: Option<bool>,
+    contains: Option<String>,
+    lacks: Option<String>,
+    matches: Option<String>,
+}
+
+impl TryFrom<Raw> for Probe {
+    type Error = String;
+
+    fn try_from(raw: Raw) -> Result<Self, String> {
+        let Raw { file, exists, contains, lacks, matches } = raw;
+        let question = match (exists, contains, lacks, matches) {
+            (Some(exists), None, None, None) => Question::Exists(exists),
+            (None, Some(text), None, None) => Question::Contains(text),
+            (None, None, Some(text), None) => Question::Lacks(text),
+            (None, None, None, Some(text)) => {
+                Regex::new(&text).map_err(|error| error.to_string())?;
+                Question::Matches(text)
+            }
+            _ => return Err(format!("{file}: a probe asks exactly one question")),
+        };
+        Ok(Self { file, question })
+    }
+}
+
+impl Probe {
+    /// Whether it holds in `tree`. A file that is not there neither contains
+    /// nor lacks anything: the series then never had what the fix is for.
+    pub(super) fn holds(&self, tree: &Path) -> Result<bool, Error> {
+        let path = tree.join(&self.file);
+        if let Question::Exists(wanted) = self.question {
+            return Ok(path.exists() == wanted);
+        }
+        let text = match fs::read(&path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(Error::files("can't probe the source", error)),
+        };
+        Ok(match &self.question {
+            Question::Exists(_) => true,
+            Question::Contains(part) => text.contains(part),
+            Question::Lacks(part) => !text.contains(part),
+            Question::Matches(regex) => {
+                let regex =
+                    Regex::new(regex).map_err(|error| Error::Fixes { text: error.to_string() })?;
+                text.lines().any(|line| regex.is_match(line))
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holds(tree: &Path, probe: &str) -> bool {
+        toml::from_str::<Probe>(probe).unwrap().holds(tree).unwrap()
+    }
+
+    #[test]
+    fn each_question_has_its_answer() {
+        let tree = tempfile::tempdir().unwrap();
+        fs::write(tree.path().join("a"), b"one\nlong y; \xff\n").unwrap();
+        for (probe, answer) in [
+            ("file='a'\nexists=true", true),
+            ("file='a'\nexists=false", false),
+            ("file='b'\nexists=false", true),
+            ("file='a'\ncontains='long y'", true),
+            ("file='a'\ncontains='long z'", false),
+            ("file='a'\nlacks='long z'", true),
+            ("file='a'\nlacks='one'", false),
+            ("file='a'\nmatches='^long \\w;'", true),
+            ("file='a'\nmatches='^y'", false),
+            ("file='b'\nlacks='one'", false),
+            ("file='b'\nmatches='.'", false),
+        ] {
+            assert_eq!(holds(tree.path(), probe), answer, "{probe}");
+        }
+    }
+
+    #[test]
+    fn a_probe_without_one_question_is_refused() {
+        for probe in ["file='a'", "file='a'\nlacks='x'\ncontains='y'", "file='a'\nmatches='('"] {
+            assert!(toml::from_str::<Probe>(probe).is_err(), "{probe}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Runs make on a kernel tree: whole log, steps as they come, first error.
+
+use std::io::Write;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+
+use super::Error;
+use super::failure::Finder;
+use super::progress::Step;
+use crate::fsutil::Lock;
+use crate::proc::{self, Program};
+
+/// The environment of compiler launchers that is passed on.
+const LAUNCHERS: [&str; 5] = ["CCACHE_", "SCCACHE_", "DISTCC_", "ICECC_", "XDG_CACHE_HOME"];
+/// It rewrites absolute paths, and breaks what makes builds equal: hundreds
+/// of paths then leak into a kernel.
+const NEVER: &str = "CCACHE_BASEDIR";
+
+/// How make is run for one object folder.
+#[derive(Debug)]
+pub(super) struct Make<'a> {
+    pub(super) tree: &'a Path,
+    pub(super) objects: PathBuf,
+    pub(super) variables: Vec<(String, String)>,
+    pub(super) jobs: NonZeroUsize,
+    pub(super) launcher: bool,
+    pub(super) epoch: u64,
+    pub(super) lock: &'a Lock,
+    pub(super) log: &'a Path,
+}
+
+impl Make<'_> {
+    /// Makes `targets`, with `extra` variables beside the others. Each step
+    /// that kbuild announces goes to `on_step`.
+    pub(super) fn run(
+        &self,
+        targets: &[&str],
+        extra: &[(&str, &str)],
+        mut on_step: impl FnMut(Step<'_>),
+    ) -> Result<(), Error> {
+        let mut log = fs::OpenOptions::new().create(true).append(true).open(self.log);
+        let mut finder = Finder::default();
+        let arguments = self.arguments(targets, extra);
+        let mut log_line = |line: &[u8]| {
+            let written = log.as_mut().map(|file| file.write_all(&[line, b"\n"].concat()));
+            if let Ok(Err(error)) = written {
+                log = Err(error);
+            }
+        };
+        log_line(format!("$ {}", Program::new("make").args(&arguments)).as_bytes());
+        // One pipe for both streams keeps an error beside its step.
+        let program = self
+            .in_place(Program::new("sh").args(["-c", r#"exec "$0" "$@" 2>&1"#, "make"]))?
+            .args(&arguments);
+        let status = program.stream(|_, line| {
+            log_line(line);
+            let line = String::from_utf8_lossy(line);
+            finder.push(&line);
+            if let Some(step) = Step::parse(&line) {
+                on_step(step);
+            }
+        });
+        let status = status.map_err(stopped)?;
+        log.map_err(|error| Error::files("can't write the build's log", error))?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(Error::Make {
+            targets: targets.join(" "),
+            failure: Box::new(finder.finish()),
+            log: self.log.to_owned(),
+        })
+    }
+
+    /// The last line that a quiet target prints.
+    pub(super) fn ask(&self, target: &str) -> Result<String, Error> {
+        let program = self.in_place(Program::new("make"))?.arg("-s");
+        let output = program.args(self.arguments(&[target], &[])).output().map_err(stopped)?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        if !output.status.success() {
+            let mut finder = Finder::default();
+            text.lines().chain(output.stderr.lines()).for_each(|line| finder.push(line));
+            let failure = Box::new(finder.finish());
+            let log = self.log.to_owned();
+            return Err(Error::Make { targets: target.to_owned(), failure, log });
+        }
+        Ok(text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned())
+    }
+
+    /// In the tree, holding the lock, with the launcher's environment.
+    fn in_place(&self, program: Program) -> Result<Program, Error> {
+        let lock = self.lock.inheritable();
+        let lock = lock.map_err(|error| Error::files("can't pass the lock on to make", error))?;
+        let program =
+            program.dir(self.tree).stdin(lock).env("SOURCE_DATE_EPOCH", self.epoch.to_string());
+        let passed = std::env::vars_os().filter(|(name, _)| {
+            let name = name.to_string_lossy();
+            let launchers = LAUNCHERS.iter().any(|prefix| name.starts_with(prefix));
+            self.launcher && launchers && name != NEVER
+        });
+        Ok(passed.fold(program, |program, (name, value)| program.env(name, value)))
+    }
+
+    fn arguments(&self, targets: &[&str], extra: &[(&str, &str)]) -> Vec<String> {
+        let mut arguments =
+            vec![format!("-j{}", self.jobs), format!("O={}", self.objects.display())];
+        arguments.extend(self.variables.iter().map(|(name, value)| format!("{name}={value}")));
+        arguments.extend(extra.iter().map(|(name, value)| format!("{name}={value}")));
+        arguments.extend(targets.iter().map(|&target| target.to_owned()));
+        arguments
+    }
+}
+
+fn stopped(error: proc::Error) -> Error {
+    match error.signal() {
+        Some(signal) => Error::Stopped { signal },
+        None => error.into(),
+    }
+}

@@ -1,0 +1,378 @@
+//! What a host must have to compile a kernel, as data, and how each
+//! distribution calls it.
+
+use std::path::Path;
+
+use fs_err as fs;
+
+use super::Wanted;
+use crate::proc;
+use crate::settings::{Arch, Series};
+
+/// Something that the host lacks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// The program or header.
+    pub name: String,
+    /// What the build needs it for.
+    pub why: &'static str,
+    /// The package that has it: apt, dnf, pacman, zypper.
+    packages: [&'static str; 4],
+}
+
+impl Missing {
+    /// The package that has it.
+    #[must_use]
+    pub fn package(&self, manager: Manager) -> &'static str {
+        self.packages[manager as usize]
+    }
+}
+
+/// A family of distributions, by its package manager.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manager {
+    /// Debian, Ubuntu.
+    Apt,
+    /// Fedora, Red Hat and their like.
+    Dnf,
+    /// Arch.
+    Pacman,
+    /// SUSE.
+    Zypper,
+}
+
+impl Manager {
+    /// The manager of this host, by `/etc/os-release` (os-release(5)).
+    #[must_use]
+    pub fn of_this_host() -> Option<Self> {
+        let text = ["/etc/os-release", "/usr/lib/os-release"]
+            .iter()
+            .find_map(|path| fs::read_to_string(Path::new(path)).ok())?;
+        Self::of_os_release(&text)
+    }
+
+    /// The manager by the text of an os-release file: `ID` first, then each
+    /// word of `ID_LIKE`.
+    #[must_use]
+    pub fn of_os_release(text: &str) -> Option<Self> {
+        let value = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            line.unwrap_or_default().trim().trim_matches(['"', '\'']).to_owned()
+        };
+        let (id, like) = (value("ID"), value("ID_LIKE"));
+        std::iter::once(id.as_str()).chain(like.split_whitespace()).find_map(Self::of_id)
+    }
+
+    fn of_id(id: &str) -> Option<Self> {
+        match id {
+            "debian" | "ubuntu" => Some(Self::Apt),
+            "fedora" | "rhel" | "centos" | "rocky" | "almalinux" => Some(Self::Dnf),
+            "arch" | "archarm" | "manjaro" => Some(Self::Pacman),
+            "suse" | "sles" | "opensuse" | "opensuse-leap" | "opensuse-tumbleweed" => {
+                Some(Self::Zypper)
+            }
+            _ => None,
+        }
+    }
+
+    fn install(self) -> &'static str {
+        match self {
+            Self::Apt => "apt-get install --yes --no-install-recommends",
+            Self::Dnf => "dnf install --assumeyes",
+            Self::Pacman => "pacman --sync --needed --noconfirm",
+            Self::Zypper => "zypper --non-interactive install",
+        }
+    }
+}
+
+/// The command, for root, that installs what is missing; `None` if nothing is.
+#[must_use]
+pub fn install_command(missing: &[Missing], manager: Manager) -> Option<String> {
+    let mut packages: Vec<&str> = missing.iter().map(|one| one.package(manager)).collect();
+    packages.sort_unstable();
+    packages.dedup();
+    let any = !packages.is_empty();
+    any.then(|| format!("{} {}", manager.install(), packages.join(" ")))
+}
+
+#[derive(Clone, Copy)]
+enum Check {
+    Program(&'static str),
+    /// The target's compiler and linker, whose names depend on the settings.
+    TargetCompiler,
+    TargetLinker,
+    Header(&'static str),
+}
+
+/// When a requirement counts.
+#[derive(Clone, Copy)]
+enum When {
+    Always,
+    /// From this series on.
+    Since(u32, u32),
+    /// The makefiles call lz4 by its old name: until e397a603e49c (6.14),
+    /// which the long-term series took, too. So the source decides.
+    CallsLz4c,
+    Btf,
+    Openssl,
+    X86Since(u32, u32),
+}
+
+struct Requirement {
+    check: Check,
+    when: When,
+    why: &'static str,
+    packages: [&'static str; 4],
+}
+
+const fn always(name: &'static str, why: &'static str, package: &'static str) -> Requirement {
+    Requirement { check: Check::Program(name), when: When::Always, why, packages: [package; 4] }
+}
+
+const REQUIREMENTS: &[Requirement] = &[
+    Requirement {
+        check: Check::TargetCompiler,
+        when: When::Always,
+        why: "compiles the kernel",
+        packages: ["gcc"; 4],
+    },
+    always("gcc", "compiles the programs that the build itself runs", "gcc"),
+    Requirement {
+        check: Check::TargetLinker,
+        when: When::Always,
+        why: "links the kernel",
+        packages: ["binutils"; 4],
+    },
+    always("make", "runs the build", "make"),
+    always("bc", "computes the kernel's time constants", "bc"),
+    always("perl", "generates sources and headers", "perl"),
+    always("awk", "generates tables of instructions", "gawk"),
+    always("cmp", "tells whether a generated file changed", "diffutils"),
+    always("find", "collects files", "findutils"),
+    Requirement {
+        check: Check::Header("stdio.h"),
+        when: When::Always,
+        why: "the C library's headers, for the programs that the build itself runs",
+        packages: ["libc6-dev", "glibc-devel", "glibc", "glibc-devel"],
+    },
+    always("lz4", "compresses the kernel (CONFIG_KERNEL_LZ4)", "lz4"),
+    Requirement {
+        check: Check::Program("lz4c"),
+        when: When::CallsLz4c,
+        why: "compresses the kernel (CONFIG_KERNEL_LZ4)",
+        packages: ["lz4"; 4],
+    },
+    Requirement {
+        // Until 4.15 the generated parsers were part of the source.
+        check: Check::Program("flex"),
+        when: When::Since(4, 16),
+        why: "generates the parser of the configuration",
+        packages: ["flex"; 4],
+    },
+    Requirement {
+        check: Check::Program("bison"),
+        when: When::Since(4, 16),
+        why: "generates the parser of the configuration",
+        packages: ["bison"; 4],
+    },
+    Requirement {
+        check: Check::Program("rsync"),
+        when: When::Since(5, 3),
+        why: "copies the headers (make headers_install)",
+        packages: ["rsync"; 4],
+    },
+    Requirement {
+        check: Check::Header("gelf.h"),
+        when: When::X86Since(4, 6),
+        why: "libelf's headers, for objtool",
+        packages: ["libelf-dev", "elfutils-libelf-devel", "libelf", "libelf-devel"],
+    },
+    Requirement {
+        check: Check::Program("pahole"),
+        when: When::Btf,
+        why: "writes the kernel's type information (BTF)",
+        packages: ["dwarves", "dwarves", "pahole", "dwarves"],
+    },
+    Requirement {
+        check: Check::Header("openssl/opensslv.h"),
+        when: When::Openssl,
+        why: "OpenSSL's headers, for keys and signatures of modules",
+        packages: ["libssl-dev", "openssl-devel", "openssl", "libopenssl-devel"],
+    },
+];
+
+impl When {
+    fn counts(self, wanted: &Wanted<'_>) -> bool {
+        let reaches = |major, minor| wanted.series >= Series { major, minor };
+        match self {
+            Self::Always => true,
+            Self::Since(major, minor) => reaches(major, minor),
+            Self::CallsLz4c => wanted.tree.is_some_and(calls_lz4c),
+            Self::Btf => wanted.btf,
+            Self::Openssl => wanted.openssl,
+            Self::X86Since(major, minor) => wanted.arch == Arch::X86_64 && reaches(major, minor),
+        }
+    }
+}
+
+fn calls_lz4c(tree: &Path) -> bool {
+    let calls = |file: &&str| fs::read(tree.join(file)).is_ok_and(|text| has(&text, b"lz4c"));
+    ["Makefile", "scripts/Makefile.lib"].iter().any(calls)
+}
+
+fn has(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+impl Check {
+    fn name(self, wanted: &Wanted<'_>) -> String {
+        match self {
+            Self::Program(name) | Self::Header(name) => name.to_owned(),
+            Self::TargetCompiler => wanted.compiler(),
+            Self::TargetLinker => wanted.linker(),
+        }
+    }
+}
+
+/// Everything that the host lacks for `wanted`, looked up all at once: a
+/// program in `PATH`, a header by the host's compiler.
+#[must_use]
+pub fn missing(wanted: &Wanted<'_>) -> Vec<Missing> {
+    let needed: Vec<&Requirement> =
+        REQUIREMENTS.iter().filter(|one| one.when.counts(wanted)).collect();
+    let present = std::thread::scope(|scope| {
+        let look = |one: &&Requirement| {
+            let (check, name) = (one.check, one.check.name(wanted));
+            scope.spawn(move || match check {
+                Check::Header(header) => has_header(header),
+                _ => proc::find(&name).is_some(),
+            })
+        };
+        let threads: Vec<_> = needed.iter().map(look).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap_or(false)).collect::<Vec<_>>()
+    });
+    let mut missing = Vec::<Missing>::new();
+    for (one, _) in needed.iter().zip(present).filter(|(_, present)| !present) {
+        let name = one.check.name(wanted);
+        if missing.iter().all(|other| other.name != name) {
+            let packages = packages_for(one, &name);
+            missing.push(Missing { name, why: one.why, packages });
+        }
+    }
+    missing
+}
+
+/// Whether the host's compiler finds a header. Without a compiler the answer
+/// is yes: the compiler is what is missing, and the next try tells more.
+fn has_header(header: &str) -> bool {
+    let source = format!("#include <{header}>\n");
+    let program = proc::Program::new("gcc").args(["-E", "-x", "c", "-o", "/dev/null", "-"]);
+    match program.output_fed(move |to| to.write_all(source.as_bytes())) {
+        Ok(output) => output.status.success(),
+        Err(_) => true,
+    }
+}
+
+/// A compiler that is not plain `gcc` has a package of its own.
+fn packages_for(one: &Requirement, name: &str) -> [&'static str; 4] {
+    match one.check {
+        Check::TargetCompiler if name.starts_with("clang") => ["clang"; 4],
+        Check::TargetCompiler if name.starts_with("aarch64-") => CROSS_GCC,
+        Check::TargetLinker if name.starts_with("aarch64-") => CROSS_BINUTILS,
+        _ => one.packages,
+    }
+}
+
+const CROSS_GCC: [&str; 4] = [
+    "gcc-aarch64-linux-gnu",
+    "gcc-aarch64-linux-gnu",
+    "aarch64-linux-gnu-gcc",
+    "cross-aarch64-gcc13",
+];
+const CROSS_BINUTILS: [&str; 4] = [
+    "binutils-aarch64-linux-gnu",
+    "binutils-aarch64-linux-gnu",
+    "aarch64-linux-gnu-binutils",
+    "cross-aarch64-binutils",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(name: &str) -> Missing {
+        let found = REQUIREMENTS.iter().find(|one| match one.check {
+            Check::Program(program) | Check::Header(program) => program == name,
+            _ => false,
+        });
+        let found = found.unwrap();
+        Missing { name: name.to_owned(), why: found.why, packages: found.packages }
+    }
+
+    #[test]
+    fn one_command_installs_everything_in_the_words_of_the_distribution() {
+        let missing = [one("pahole"), one("gelf.h"), one("flex"), one("lz4"), one("lz4c")];
+        let command = |manager| install_command(&missing, manager).unwrap();
+        assert_eq!(
+            command(Manager::Apt),
+            "apt-get install --yes --no-install-recommends dwarves flex libelf-dev lz4"
+        );
+        assert_eq!(
+            command(Manager::Pacman),
+            "pacman --sync --needed --noconfirm flex libelf lz4 pahole"
+        );
+        assert_eq!(install_command(&[], Manager::Dnf), None);
+    }
+
+    #[test]
+    fn the_manager_is_known_by_the_system_and_by_what_it_is_like() {
+        for (text, manager) in [
+            ("NAME=x\nID=debian\n", Some(Manager::Apt)),
+            ("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n", Some(Manager::Apt)),
+            ("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n", Some(Manager::Dnf)),
+            ("ID=endeavouros\nID_LIKE=arch\n", Some(Manager::Pacman)),
+            ("ID='opensuse-leap'\nID_LIKE='suse opensuse'\n", Some(Manager::Zypper)),
+            ("ID=nixos\n", None),
+            ("", None),
+        ] {
+            assert_eq!(Manager::of_os_release(text), manager, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_series_needs_differs() {
+        let names = |major, minor, btf| {
+            let wanted = Wanted { btf, ..Wanted::new(Series { major, minor }, Arch::X86_64) };
+            let counted = REQUIREMENTS.iter().filter(|one| one.when.counts(&wanted));
+            counted.map(|one| one.check.name(&wanted)).collect::<Vec<_>>()
+        };
+        let has = |list: &[String], name: &str| list.iter().any(|one| one == name);
+        let (old, new) = (names(4, 4, false), names(6, 12, true));
+        assert!(!has(&old, "lz4c") && !has(&old, "flex") && !has(&old, "gelf.h"));
+        assert!(has(&new, "flex") && has(&new, "lz4") && has(&new, "gelf.h"));
+        assert!(has(&new, "pahole") && !has(&old, "pahole"));
+    }
+
+    #[test]
+    fn whether_lz4c_is_needed_the_source_tells() {
+        let tree = tempfile::tempdir().unwrap();
+        let wanted = Wanted {
+            tree: Some(tree.path()),
+            ..Wanted::new(Series { major: 6, minor: 12 }, Arch::X86_64)
+        };
+        assert!(!When::CallsLz4c.counts(&wanted));
+        fs::write(tree.path().join("Makefile"), "LZ4\t\t= lz4c\n").unwrap();
+        assert!(When::CallsLz4c.counts(&wanted));
+    }
+
+    #[test]
+    fn an_absent_compiler_is_named_with_its_reason() {
+        let wanted = Wanted {
+            cc: Some("s1b-no-such-gcc"),
+            ..Wanted::new(Series { major: 4, minor: 4 }, Arch::X86_64)
+        };
+        let missing = missing(&wanted);
+        assert!(missing.iter().any(|one| one.name == "s1b-no-such-gcc"), "{missing:?}");
+        assert!(!has_header("s1b/no/such.h"));
+    }
+}
