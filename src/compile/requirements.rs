@@ -115,6 +115,7 @@ enum When {
     CallsLz4c,
     Btf,
     Openssl,
+    Signatures,
     X86Since(u32, u32),
 }
 
@@ -194,6 +195,12 @@ const REQUIREMENTS: &[Requirement] = &[
         packages: ["dwarves", "dwarves", "pahole", "dwarves"],
     },
     Requirement {
+        check: Check::Program("gpgv"),
+        when: When::Signatures,
+        why: "verifies the source's signature",
+        packages: ["gpgv", "gnupg2", "gnupg", "gpg2"],
+    },
+    Requirement {
         check: Check::Header("openssl/opensslv.h"),
         when: When::Openssl,
         why: "OpenSSL's headers, for keys and signatures of modules",
@@ -210,6 +217,7 @@ impl When {
             Self::CallsLz4c => wanted.tree.is_some_and(calls_lz4c),
             Self::Btf => wanted.btf,
             Self::Openssl => wanted.openssl,
+            Self::Signatures => wanted.signatures,
             Self::X86Since(major, minor) => wanted.arch == Arch::X86_64 && reaches(major, minor),
         }
     }

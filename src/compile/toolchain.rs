@@ -28,13 +28,15 @@ pub struct Wanted<'a> {
     pub btf: bool,
     /// Whether the configuration signs modules or holds keys.
     pub openssl: bool,
+    /// Whether the source is still to be verified by its signature.
+    pub signatures: bool,
 }
 
 impl<'a> Wanted<'a> {
     /// The plainest needs of a series.
     #[must_use]
     pub fn new(series: Series, arch: Arch) -> Self {
-        Self { series, arch, tree: None, cc: None, btf: false, openssl: false }
+        Self { series, arch, tree: None, cc: None, btf: false, openssl: false, signatures: false }
     }
 
     /// The prefix of tools for another architecture than the host's.

@@ -1,0 +1,167 @@
+//! The command line as typed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::{ArgAction, ArgMatches, Args, Parser, Subcommand};
+use stage1_builder::pipeline;
+use stage1_builder::report::Fault;
+use stage1_builder::settings::{BuiltIn, Key, SETTINGS, Setting, Settings, Sources};
+
+/// Any Linux kernel, from 4.4 to the newest, as an image that boots.
+#[derive(Debug, Parser)]
+#[command(name = "stage1-builder", version, after_help = exit_codes(), max_term_width = 100)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) global: Global,
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+/// What every verb takes.
+#[derive(Debug, Args)]
+pub(super) struct Global {
+    /// The folder of builder-config, .config and config/
+    #[arg(short = 'C', long, global = true, value_name = "FOLDER", default_value = ".")]
+    pub(super) project_dir: PathBuf,
+    /// Say more: commands run, values found
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(super) verbose: u8,
+    /// Say nothing but warnings and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Build a kernel and package it as a stage1-kvm image
+    Build(Build),
+    /// Show every setting, its value and where that comes from
+    Config(Config),
+}
+
+/// `build`.
+#[derive(Debug, Args)]
+pub(super) struct Build {
+    /// The kernel to build: X.Y, X.Y.Z, X.Y-rcN, stable, longterm, mainline
+    #[arg(value_name = "VERSION")]
+    pub(super) version: Option<String>,
+    /// Install what the host lacks first (Debian, Ubuntu, as root); elsewhere print the command
+    #[arg(long)]
+    pub(super) install_deps: bool,
+    /// Only see to it that the host has what a build needs
+    #[arg(long)]
+    pub(super) check_tools: bool,
+    /// Look again which release is the newest, instead of once a day
+    #[arg(long)]
+    pub(super) refresh: bool,
+    /// Print what would be built and every input of its key, and build nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    #[command(flatten)]
+    pub(super) settings: SettingFlags,
+}
+
+/// `config`.
+#[derive(Debug, Args)]
+pub(super) struct Config {
+    /// As a table for people, as JSON for programs, or as Markdown for the README
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(super) output: ConfigOutput,
+    #[command(flatten)]
+    pub(super) settings: SettingFlags,
+}
+
+/// How `config` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ConfigOutput {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+    /// The reference of all settings.
+    Markdown,
+}
+
+/// A flag for each setting, made from the table of settings.
+#[derive(Debug, Default)]
+pub(super) struct SettingFlags(BTreeMap<Key, String>);
+
+impl SettingFlags {
+    /// All layers together, the flags on top.
+    pub(super) fn load(
+        &self,
+        global: &Global,
+        version: Option<&str>,
+    ) -> Result<Settings, pipeline::Error> {
+        let mut flags = self.0.clone();
+        if let Some(version) = version {
+            let flag = flags.insert(Key::KernelVersion, version.to_owned());
+            if let Some(other) = flag.filter(|other| other != version) {
+                return Err(pipeline::Error::Usage {
+                    problem: format!("two kernel versions: {version} and --kernel-version {other}"),
+                    hint: "give one of them".to_owned(),
+                });
+            }
+        }
+        Ok(Settings::load(&Sources::from_host(&global.project_dir, flags)?)?)
+    }
+}
+
+impl Args for SettingFlags {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        SETTINGS.iter().fold(command, |command, setting| command.arg(flag(setting)))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl clap::FromArgMatches for SettingFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut flags = Self::default();
+        flags.update_from_arg_matches(matches)?;
+        Ok(flags)
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        for setting in SETTINGS {
+            let value = match setting.placeholder {
+                Some(_) => matches.get_one::<String>(setting.flag).cloned(),
+                None => matches.get_flag(setting.flag).then(|| "1".to_owned()),
+            };
+            if let Some(value) = value {
+                self.0.insert(setting.key, value);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn flag(setting: &'static Setting) -> clap::Arg {
+    let default = match setting.default {
+        BuiltIn::Text(text) => format!(" [default: {text}]"),
+        BuiltIn::Computed(text) | BuiltIn::Unset(text) => format!(" [default: {text}]"),
+    };
+    let flag = clap::Arg::new(setting.flag)
+        .long(setting.flag)
+        .help(format!("{}{default}", setting.help))
+        .help_heading(format!("Settings: {}", setting.group));
+    match setting.placeholder {
+        Some(placeholder) => flag
+            .value_name(placeholder)
+            .action(ArgAction::Set)
+            .allow_hyphen_values(setting.allows_leading_hyphen()),
+        None => flag.action(ArgAction::SetTrue),
+    }
+}
+
+fn exit_codes() -> String {
+    let mut text = String::from("Exit codes:\n    0  done\n");
+    for fault in Fault::ALL {
+        text.push_str(&format!("  {:>3}  {}\n", fault.exit_code(), fault.describe()));
+    }
+    text
+}

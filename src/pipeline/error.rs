@@ -1,0 +1,76 @@
+use crate::report::Fault;
+use crate::{compile, content, kconfig, pack, settings, source, store};
+
+/// A failure of any room. It is told as the room tells it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "each variant is the room's own error")]
+pub enum Error {
+    #[error(transparent)]
+    Settings(#[from] settings::Error),
+    #[error(transparent)]
+    Source(#[from] source::Error),
+    #[error(transparent)]
+    Unpack(#[from] source::UnpackError),
+    #[error(transparent)]
+    Patch(#[from] source::PatchError),
+    #[error(transparent)]
+    Kconfig(#[from] kconfig::Error),
+    #[error(transparent)]
+    Compile(#[from] compile::Error),
+    #[error(transparent)]
+    Content(#[from] content::Error),
+    #[error(transparent)]
+    Pack(#[from] pack::Error),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    /// The command line asks for what can't be.
+    #[error("{problem}")]
+    Usage { problem: String, hint: String },
+    /// The package manager failed.
+    #[error("{command}: {status}: {said}")]
+    Install { command: String, status: std::process::ExitStatus, said: String },
+    /// The result can't be written.
+    #[error("can't write to stdout")]
+    Output(#[source] std::io::Error),
+}
+
+impl Error {
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Settings(error) => error.fault(),
+            Self::Source(error) => error.fault(),
+            Self::Unpack(error) => error.fault(),
+            Self::Patch(error) => error.fault(),
+            Self::Kconfig(error) => error.fault(),
+            Self::Compile(error) => error.fault(),
+            Self::Content(error) => error.fault(),
+            Self::Pack(error) => error.fault(),
+            Self::Store(error) => error.fault(),
+            Self::Usage { .. } => Fault::Usage,
+            Self::Install { .. } => Fault::MissingTools,
+            Self::Output(_) => Fault::Storage,
+        }
+    }
+
+    /// The command or change that mends it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Settings(error) => error.hint(),
+            Self::Source(error) => error.hint(),
+            Self::Unpack(error) => error.hint(),
+            Self::Patch(error) => error.hint(),
+            Self::Kconfig(error) => error.hint(),
+            Self::Compile(error) => error.hint(),
+            Self::Content(error) => error.hint(),
+            Self::Pack(error) => error.hint(),
+            Self::Store(error) => error.hint(),
+            Self::Usage { hint, .. } => Some(hint.clone()),
+            Self::Install { .. } => Some("check the package sources, then run the command by hand".into()),
+            Self::Output(_) => None,
+        }
+    }
+}

@@ -1,0 +1,155 @@
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use crate::compile::{self, Fix, Job, KernelArtifacts};
+use crate::kconfig::{self, DotConfig, Fragment, Severity};
+use crate::report::{Reporter, Stage};
+use crate::settings::Settings;
+use crate::source::{self, Outcome, Patch};
+use crate::store::{SourceStamp, Store, Workspace};
+
+use super::Error;
+use super::plan::BuildPlan;
+use super::provenance::{Results, provenance};
+
+/// A kernel that is finished, in a workspace that is still ours.
+pub(super) struct Kernel {
+    pub(super) artifacts: KernelArtifacts,
+    pub(super) provenance: Vec<u8>,
+    workspace: Workspace,
+}
+
+impl Kernel {
+    /// Paths of this host that no image may hold.
+    pub(super) fn forbidden_paths(&self) -> Vec<PathBuf> {
+        vec![self.workspace.root().to_owned()]
+    }
+}
+
+/// Claims a workspace and brings it to the finished kernel. Each step finds
+/// what earlier builds left.
+pub(super) fn make(
+    settings: &Settings,
+    store: &Store,
+    plan: &BuildPlan,
+    reporter: &dyn Reporter,
+) -> Result<Kernel, Error> {
+    let folder = settings.build_dir.clone().unwrap_or_else(|| store.workspaces());
+    let digest = plan.source.digest();
+    let workspace = Workspace::claim(&folder, digest, settings.arch.kernel(), &plan.kernel_key)?;
+    reporter.detail(format!("workspace {}", workspace.root().display()));
+    let stamp = unpacked(&workspace, plan, reporter)?;
+    let tree = workspace.tree();
+    let fixes = compile::fixes::applicable(&tree, &plan.toolchain, settings.arch)?;
+    for fix in &fixes {
+        reporter.detail(format!("fix {}: {}", fix.id, fix.why));
+    }
+    let patches = patches(plan, &fixes);
+    let outcomes = source::apply_series(&tree, &workspace.pristine(), &patches, reporter)?;
+    let job = Job {
+        tree: &tree,
+        arch: settings.arch,
+        version: plan.version,
+        suffix: &settings.suffix,
+        toolchain: &plan.toolchain,
+        fixes: &fixes,
+        launcher: settings.compiler_launcher.as_deref(),
+        jobs: settings.jobs,
+        epoch: settings.source_date_epoch.unwrap_or(stamp.epoch),
+        btf: plan.btf,
+        lock: workspace.lock(),
+        log: &workspace.log(),
+        expected: None,
+    };
+    let artifacts = finished(settings, plan, &workspace, &job, reporter)?;
+    let outcomes: Vec<Outcome> = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
+    let results = Results {
+        release: &artifacts.release,
+        epoch: artifacts.epoch,
+        patches: &patches,
+        outcomes: &outcomes,
+        fixes: &fixes,
+    };
+    let provenance = provenance(settings, plan, &results)?;
+    Ok(Kernel { artifacts, provenance, workspace })
+}
+
+/// The unpacked source. Patches that an earlier build applied may be in it:
+/// [`source::apply_series`] knows them.
+fn unpacked(
+    workspace: &Workspace,
+    plan: &BuildPlan,
+    reporter: &dyn Reporter,
+) -> Result<SourceStamp, Error> {
+    let digest = plan.source.digest();
+    if let Some(stamp) = workspace.source().filter(|stamp| stamp.digest == *digest) {
+        return Ok(stamp);
+    }
+    workspace.clear()?;
+    let unpacked = source::unpack_source(&plan.source, &workspace.tree(), reporter)?;
+    let stamp = SourceStamp { digest: digest.clone(), epoch: unpacked.epoch };
+    workspace.set_source(&stamp)?;
+    Ok(stamp)
+}
+
+/// What fixes bring comes first: the user's patches are made for a source
+/// that can be built.
+fn patches(plan: &BuildPlan, fixes: &[Fix]) -> Vec<Patch> {
+    let of_fixes = fixes.iter().flat_map(|fix| &fix.patches).filter_map(|name| {
+        let text = compile::fixes::patch(name)?;
+        Some(Patch::new(name.as_str(), text.as_bytes().to_vec()))
+    });
+    of_fixes.chain(plan.patches.iter().cloned()).collect()
+}
+
+/// The finished kernel: what an earlier build left for the same key, or what
+/// make makes of it.
+fn finished(
+    settings: &Settings,
+    plan: &BuildPlan,
+    workspace: &Workspace,
+    job: &Job<'_>,
+    reporter: &dyn Reporter,
+) -> Result<KernelArtifacts, Error> {
+    if workspace.kernel_key().as_ref() == Some(&plan.kernel_key) {
+        if let Some(artifacts) = job.finished() {
+            reporter.detail("the kernel is finished already");
+            return Ok(artifacts);
+        }
+    }
+    workspace.set_kernel_key(None)?;
+    let missing = compile::missing(&super::plan::wanted(settings, plan.version, plan.btf));
+    if !missing.is_empty() {
+        return Err(compile::Error::MissingTools(missing).into());
+    }
+    configure(settings, plan, job, reporter)?;
+    let artifacts = job.compile(reporter)?;
+    workspace.set_kernel_key(Some(&plan.kernel_key))?;
+    Ok(artifacts)
+}
+
+/// Writes the `.config` and compares it with what was asked.
+fn configure(
+    settings: &Settings,
+    plan: &BuildPlan,
+    job: &Job<'_>,
+    reporter: &dyn Reporter,
+) -> Result<(), Error> {
+    reporter.started(Stage::Configure, plan.version.to_string());
+    let mut config = plan.config.clone();
+    for fix in job.fixes.iter().filter(|fix| !fix.config.is_empty()) {
+        config.push(Fragment::parse(&format!("fix {}", fix.id), &fix.fragment())?);
+    }
+    let text = job.configure(&config.seed(&settings.suffix), reporter)?;
+    let outcome = DotConfig::parse(".config", &text)?;
+    let findings = config.check(job.tree, settings.arch, &outcome)?;
+    for finding in findings.iter().filter(|finding| finding.severity == Severity::Warning) {
+        reporter.warning(finding.to_string());
+    }
+    let mut detail = format!("{} symbols as asked", config.count() - findings.len());
+    if !findings.is_empty() {
+        _ = write!(detail, ", {} not", findings.len());
+    }
+    reporter.finished(Stage::Configure, detail);
+    Ok(())
+}

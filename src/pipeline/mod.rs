@@ -1,0 +1,108 @@
+//! The only place that knows the order of things.
+//!
+//! [`build`] reads as the data flows. What is already there is found by key
+//! ([`key`]) before anything is done, so that a build with nothing to do
+//! takes milliseconds and no network.
+
+mod error;
+pub mod key;
+mod kernel;
+mod plan;
+mod provenance;
+mod tools;
+
+use std::path::PathBuf;
+
+use crate::report::{Reporter, Stage, text};
+use crate::settings::Settings;
+use crate::store::{Record, Store};
+use crate::{content, pack};
+
+pub use error::Error;
+pub use plan::{BuildPlan, plan};
+pub use provenance::Provenance;
+pub use tools::provide as provide_tools;
+
+/// A finished image, at its place.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// Where it is, as short as the user's own setting has it.
+    pub path: PathBuf,
+    /// What is known of it.
+    pub record: Record,
+}
+
+/// Builds what the settings say, or finds that it is there.
+///
+/// # Errors
+/// Those of every room.
+pub fn build(settings: &Settings, refresh: bool, reporter: &dyn Reporter) -> Result<Built, Error> {
+    let store = Store::new(&settings.cache_dir);
+    let plan = plan(settings, &store, refresh, reporter)?;
+    if let Some(record) = store.images().get(&plan.image_key) {
+        return place(settings, &store, &plan, record, reporter);
+    }
+    let _lock = store.images().lock(&plan.image_key, || {
+        reporter.note("another process builds the same image: waiting for it");
+    })?;
+    let record = match store.images().get(&plan.image_key) {
+        Some(record) => record,
+        None => make(settings, &store, &plan, reporter)?,
+    };
+    place(settings, &store, &plan, record, reporter)
+}
+
+fn make(
+    settings: &Settings,
+    store: &Store,
+    plan: &BuildPlan,
+    reporter: &dyn Reporter,
+) -> Result<Record, Error> {
+    let kernel = kernel::make(settings, store, plan, reporter)?;
+    let rootfs = content::stage1_kvm(&kernel.artifacts, settings.upstream, &kernel.provenance)?;
+    let manifest = pack::aci::Manifest::stage1_kvm(
+        &settings.image_name,
+        settings.upstream,
+        &plan.version,
+        settings.arch,
+    )?;
+    reporter.started(Stage::Pack, plan.file_name());
+    let mut image = store.images().start(&plan.image_key)?;
+    let forbidden = kernel.forbidden_paths();
+    let options = pack::aci::WriteOptions {
+        epoch: kernel.artifacts.epoch,
+        compression: settings.compression.into(),
+        forbidden: &forbidden,
+        threads: settings.jobs,
+    };
+    let packed = pack::aci::write(&manifest, &rootfs, &options, image.file(), reporter)?;
+    let record = Record {
+        id: packed.id,
+        file: packed.file,
+        size: packed.file_size,
+        name: settings.image_name.clone(),
+        kernel: plan.version.to_string(),
+        release: kernel.artifacts.release.clone(),
+    };
+    if let Some(folder) = &settings.aci_dir {
+        pack::write_dir(&manifest, &rootfs, folder, &options)?;
+    }
+    image.commit(&record)?;
+    let size = text::bytes(record.size);
+    reporter.finished(Stage::Pack, format!("{} files, {size}", rootfs.len()));
+    Ok(record)
+}
+
+fn place(
+    settings: &Settings,
+    store: &Store,
+    plan: &BuildPlan,
+    record: Record,
+    reporter: &dyn Reporter,
+) -> Result<Built, Error> {
+    let path = settings.out_dir.join(plan.file_name());
+    if store.images().place(&plan.image_key, &record, &path)? {
+        reporter.detail(format!("wrote {}", path.display()));
+    }
+    Ok(Built { path, record })
+}

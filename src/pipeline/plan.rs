@@ -1,0 +1,193 @@
+use std::path::Path;
+
+use crate::compile::{self, Toolchain, Wanted};
+use crate::content;
+use crate::digest::Digest;
+use crate::kconfig;
+use crate::report::Reporter;
+use crate::settings::{Insecure, KernelVersion, ProviderName, Settings};
+use crate::source::{self, Patch, Patience, Provider, Source};
+use crate::store::Store;
+
+use super::Error;
+use super::key::{ImageKey, KernelKey};
+
+/// The change that every kernel of a stage1 image needs: systemd ends a pod
+/// with a halt, and a halted machine is one that hangs for ever.
+const RESTART: (&str, &[u8]) =
+    ("reboot-on-halt.patch", include_bytes!("../../fixes/patches/reboot-on-halt.patch"));
+
+/// What will be built and of what, known before anything is done.
+#[derive(Debug)]
+pub struct BuildPlan {
+    /// Which kernel.
+    pub version: KernelVersion,
+    /// Where its source is.
+    pub source: Source,
+    /// The patches, in order, but for those of the fixes, on which the tree
+    /// decides.
+    pub patches: Vec<Patch>,
+    /// The layers of its configuration, but for those of the fixes.
+    pub config: kconfig::Plan,
+    /// Whether the kernel has BTF.
+    pub btf: bool,
+    /// What compiles it.
+    pub toolchain: Toolchain,
+    /// Every input of the keys, for people to read.
+    pub inputs: serde_json::Value,
+    /// Names the finished kernel.
+    pub kernel_key: Digest,
+    /// Names the finished image.
+    pub image_key: Digest,
+    file_name: String,
+}
+
+impl BuildPlan {
+    /// The image's file name.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        &self.file_name
+    }
+}
+
+/// Finds out what will be built, fetching the source if it is not there.
+///
+/// # Errors
+/// When no provider has the version, the source can't be verified, a patch
+/// or a configuration can't be read, or the host lacks a tool.
+pub fn plan(
+    settings: &Settings,
+    store: &Store,
+    refresh: bool,
+    reporter: &dyn Reporter,
+) -> Result<BuildPlan, Error> {
+    let places = Places::new(settings, store);
+    let options = places.options(settings, refresh);
+    let resolved = source::resolve(settings.kernel, &options, reporter)?;
+    let version = resolved.version;
+    settings.release(version)?;
+    let config = config(settings, &version)?;
+    let btf = config.asks_for("DEBUG_INFO_BTF");
+    let toolchain = Toolchain::detect(&wanted(settings, version, btf))?;
+    let patches = patches(settings, &options, reporter)?;
+    let source = source::fetch(&resolved, &options, reporter)?;
+    assemble(settings, Parts { version, source, patches, config, btf, toolchain })
+}
+
+/// What a build of this version needs of the host.
+pub(super) fn wanted(settings: &Settings, version: KernelVersion, btf: bool) -> Wanted<'_> {
+    let plain = Wanted::new(version.series(), settings.arch);
+    Wanted { cc: settings.cc.as_deref(), btf, ..plain }
+}
+
+/// Folders and lists that the source room's options point into.
+pub(super) struct Places<'a> {
+    downloads: std::path::PathBuf,
+    state: std::path::PathBuf,
+    sources: Vec<Provider>,
+    local: Option<&'a Path>,
+}
+
+impl<'a> Places<'a> {
+    pub(super) fn new(settings: &'a Settings, store: &Store) -> Self {
+        let provider = |name: &ProviderName| match name {
+            ProviderName::KernelOrg => Provider::KernelOrg,
+            ProviderName::Debian => Provider::Debian,
+        };
+        Self {
+            downloads: store.downloads(),
+            state: store.apt_state(),
+            sources: settings.kernel_sources.iter().map(provider).collect(),
+            local: settings.source.as_deref(),
+        }
+    }
+
+    pub(super) fn options(&'a self, settings: &'a Settings, refresh: bool) -> source::Options<'a> {
+        source::Options {
+            sources: &self.sources,
+            kernel_org_url: &settings.kernel_org_url,
+            releases_url: &settings.kernel_org_releases_url,
+            snapshot_url: &settings.kernel_org_snapshot_url,
+            wkd_url: &settings.kernel_org_wkd_url,
+            keyring: settings.keyring.as_deref(),
+            sha256: settings.source_sha256.as_ref(),
+            insecure_source: settings.insecure.contains(&Insecure::Source),
+            downloads: &self.downloads,
+            state: &self.state,
+            local: self.local,
+            refresh,
+            patience: Patience::default(),
+        }
+    }
+}
+
+/// The layers of the configuration that don't depend on the tree.
+fn config(settings: &Settings, version: &KernelVersion) -> Result<kconfig::Plan, Error> {
+    let own = kconfig::find_user_config(&settings.config_dir, version)?;
+    let own = own.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
+    let list = |names: &std::collections::BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>();
+    let (on, off) = (list(&settings.features.enable), list(&settings.features.disable));
+    Ok(kconfig::fragments(version, (&on, &off), own, Vec::new())?)
+}
+
+/// The restart change, then the user's files, then the user's URLs.
+fn patches(
+    settings: &Settings,
+    options: &source::Options<'_>,
+    reporter: &dyn Reporter,
+) -> Result<Vec<Patch>, Error> {
+    let (name, text) = RESTART;
+    let mut patches = vec![Patch::new(name, text.to_vec())];
+    for path in &settings.extra_patch_files {
+        patches.push(source::patch_file(path)?);
+    }
+    let unchecked = settings.insecure.contains(&Insecure::Patch);
+    for url in &settings.extra_patch_urls {
+        patches.push(source::patch_url(url, unchecked, options, reporter)?);
+    }
+    Ok(patches)
+}
+
+struct Parts {
+    version: KernelVersion,
+    source: Source,
+    patches: Vec<Patch>,
+    config: kconfig::Plan,
+    btf: bool,
+    toolchain: Toolchain,
+}
+
+fn assemble(settings: &Settings, parts: Parts) -> Result<BuildPlan, Error> {
+    let Parts { version, source, patches, config, btf, toolchain } = parts;
+    let fixes = compile::fixes::table()?;
+    let kernel = KernelKey {
+        format: KernelKey::FORMAT,
+        provenance: source.provenance(),
+        patches: patches.iter().map(|patch| (patch.name(), patch.digest())).collect(),
+        config: &config,
+        fixes: &fixes,
+        toolchain: &toolchain,
+        suffix: &settings.suffix,
+        arch: settings.arch.kernel(),
+        epoch: settings.source_date_epoch,
+        insecure: settings.insecure.iter().map(|option| option.as_str()).collect(),
+    };
+    let kernel_key = kernel.digest();
+    let programs = content::guest_programs_digest(settings.arch);
+    let image = ImageKey::new(&kernel_key, settings, programs);
+    let image_key = image.digest();
+    let inputs = serde_json::json!({ "kernel": kernel, "image": image });
+    let file_name = format!("stage1-kvm-{}-linux-{version}.aci", settings.upstream);
+    Ok(BuildPlan {
+        version,
+        patches,
+        btf,
+        inputs,
+        kernel_key,
+        image_key,
+        file_name,
+        config: config.clone(),
+        toolchain: toolchain.clone(),
+        source: source.clone(),
+    })
+}

@@ -1,0 +1,76 @@
+//! What the host must have, before anything is begun.
+
+use crate::compile::{self, Manager, Missing, install_command};
+use crate::proc::{Program, Stream};
+use crate::report::Reporter;
+use crate::settings::{KernelRequest, KernelVersion, ProviderName, Series, Settings};
+
+use super::Error;
+use super::plan::wanted;
+
+/// Newer than any kernel: needs everything that some kernel needs.
+const NEWEST: Series = Series { major: u32::MAX, minor: 0 };
+/// The first series with BTF.
+const BTF: Series = Series { major: 5, minor: 2 };
+
+/// Sees to it that the host has what a build with these settings needs. With
+/// `install`, root and apt, what is missing is installed; else it is an error
+/// whose hint is the command.
+///
+/// # Errors
+/// When something is missing and is not, or can't be, installed.
+pub fn provide(settings: &Settings, install: bool, reporter: &dyn Reporter) -> Result<(), Error> {
+    let missing = missing(settings);
+    if missing.is_empty() {
+        reporter.note("the host has everything that a build needs");
+        return Ok(());
+    }
+    let root = rustix::process::geteuid().is_root();
+    if !(install && root && Manager::of_this_host() == Some(Manager::Apt)) {
+        return Err(compile::Error::MissingTools(missing).into());
+    }
+    let Some(command) = install_command(&missing, Manager::Apt) else { return Ok(()) };
+    // A fresh container has no package lists.
+    run("apt-get update", reporter)?;
+    run(&command, reporter)?;
+    match self::missing(settings) {
+        rest if rest.is_empty() => Ok(()),
+        rest => Err(compile::Error::MissingTools(rest).into()),
+    }
+}
+
+fn missing(settings: &Settings) -> Vec<Missing> {
+    let series = match settings.kernel {
+        KernelRequest::Exact(version) => version.series(),
+        KernelRequest::Series(series) => series,
+        _ => NEWEST,
+    };
+    let btf = series >= BTF && !settings.features.disable.contains("btf");
+    let version = KernelVersion::new(series.major, series.minor, 0);
+    let remote = settings.source.is_none();
+    let signatures = remote && settings.kernel_sources.contains(&ProviderName::KernelOrg);
+    compile::missing(&compile::Wanted { signatures, ..wanted(settings, version, btf) })
+}
+
+fn run(command: &str, reporter: &dyn Reporter) -> Result<(), Error> {
+    reporter.note(format!("running: {command}"));
+    let mut words = command.split_whitespace();
+    let program = Program::new(words.next().unwrap_or_default())
+        .args(words)
+        .env("DEBIAN_FRONTEND", "noninteractive");
+    let mut said = Vec::new();
+    let status = program
+        .stream(|stream, line| {
+            let line = String::from_utf8_lossy(line).into_owned();
+            reporter.detail(&line);
+            if stream == Stream::Stderr || line.starts_with("E:") {
+                said.push(line);
+            }
+        })
+        .map_err(compile::Error::from)?;
+    if status.success() {
+        return Ok(());
+    }
+    let said = said.join("; ");
+    Err(Error::Install { command: command.to_owned(), status, said })
+}

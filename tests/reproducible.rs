@@ -1,0 +1,201 @@
+//! Same inputs, same bytes; killed at any point, the next run goes on; and
+//! what is current is not made again.
+//!
+//! With a tiny configuration, whose kernel takes a minute. `S1B_TEST_FULL`
+//! takes the project's own.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use fs_err as fs;
+use stage1_builder::proc::Program;
+
+mod support;
+use support::{builder, outcome, shared_cache};
+
+/// Options on top of `allnoconfig`: 64 bits, modules and debugging
+/// information, through which a folder's name would reach the kernel.
+const TINY: &str = "CONFIG_64BIT=y\nCONFIG_MODULES=y\nCONFIG_PRINTK=y\nCONFIG_BUG=y\n\
+                    CONFIG_DEBUG_KERNEL=y\nCONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT=y\n\
+                    CONFIG_UNWINDER_ORC=y\nCONFIG_KERNEL_GZIP=y\n";
+
+#[test]
+fn folders_times_jobs_and_kills_do_not_change_a_byte() {
+    if std::env::var("S1B_TEST_KERNELS").is_ok_and(|kernels| kernels == "none") {
+        return support::not_run("reproducible", "S1B_TEST_KERNELS is none");
+    }
+    let source = source();
+    let config = (std::env::var_os("S1B_TEST_FULL").is_none()).then(|| tiny_config(&source));
+
+    let first = Folder::new(&source, config.as_deref());
+    let (id, image) = first.build(&["--jobs", "3"]);
+
+    // Elsewhere, later, with other processors' share, and killed on the way.
+    let second = Folder::new(&source, config.as_deref());
+    let kills = second.kill_until_done();
+    println!("killed {kills} times");
+    assert!(kills >= 3, "a build that can't be caught proves nothing");
+    let (again, other_image) = second.build(&["--jobs", "2"]);
+    assert_eq!(id, again);
+    assert!(fs::read(&image).unwrap() == fs::read(&other_image).unwrap(), "bytes differ");
+
+    first.nothing_changed(&id, &image);
+    first.one_option_changed(&id);
+    first.another_compression(&id);
+}
+
+/// Debian's source of 6.1, as a plain tarball: fetched through the product.
+fn source() -> PathBuf {
+    let project = tempfile::tempdir().unwrap();
+    let plan = builder(project.path())
+        .env("S1B_CACHE_DIR", shared_cache())
+        .args(["build", "6.1", "--kernel-sources", "debian", "--dry-run"]);
+    let (code, _, stderr) = outcome(plan);
+    assert_eq!(code, 0, "{stderr}");
+    let found = Program::new("find")
+        .arg(shared_cache().join("downloads-v1"))
+        .args(["-name", "linux-source-6.1*.tar.xz"])
+        .run()
+        .unwrap();
+    PathBuf::from(String::from_utf8(found).unwrap().lines().next().expect("a tarball"))
+}
+
+/// What `allnoconfig` makes of [`TINY`] in this source; kept, because it
+/// takes an unpacked tree.
+fn tiny_config(source: &Path) -> String {
+    let kept = shared_cache().join("tiny-6.1.config");
+    if let Ok(text) = fs::read_to_string(&kept) {
+        if text.ends_with(&format!("# from\n{}", commented(TINY))) {
+            return text;
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (tree, objects) = (folder.path().join("linux"), folder.path().join("objects"));
+    fs::create_dir_all(&tree).unwrap();
+    fs::create_dir_all(&objects).unwrap();
+    let unpack = Program::new("tar").arg("-xf").arg(source).arg("-C").arg(&tree);
+    unpack.arg("--strip-components=1").run().unwrap();
+    fs::write(folder.path().join("tiny"), TINY).unwrap();
+    Program::new("make")
+        .args([format!("O={}", objects.display()), "ARCH=x86_64".into(), "allnoconfig".into()])
+        .env("KCONFIG_ALLCONFIG", folder.path().join("tiny"))
+        .dir(&tree)
+        .run()
+        .unwrap();
+    let text = fs::read_to_string(objects.join(".config")).unwrap();
+    let text = format!("{text}# from\n{}", commented(TINY));
+    fs::write(&kept, &text).unwrap();
+    text
+}
+
+fn commented(text: &str) -> String {
+    text.lines().map(|line| format!("# {line}\n")).collect()
+}
+
+/// A project and a cache of its own.
+struct Folder {
+    root: tempfile::TempDir,
+    source: PathBuf,
+}
+
+impl Folder {
+    fn new(source: &Path, config: Option<&str>) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        if let Some(config) = config {
+            fs::create_dir_all(root.path().join("config")).unwrap();
+            fs::write(root.path().join("config/linux-6.1.config"), config).unwrap();
+        }
+        Self { root, source: source.to_owned() }
+    }
+
+    fn program(&self, arguments: &[&str]) -> Program {
+        self.settled(builder(self.root.path())).args(arguments)
+    }
+
+    fn settled(&self, program: Program) -> Program {
+        program
+            .dir(self.root.path())
+            .env("S1B_CACHE_DIR", self.root.path().join("cache"))
+            .env("S1B_SOURCE", &self.source)
+            .env("S1B_INSECURE_OPTIONS", "kconfig")
+            .args(["build", "6.1"])
+    }
+
+    fn build(&self, arguments: &[&str]) -> (String, PathBuf) {
+        let (code, stdout, stderr) = outcome(self.program(arguments));
+        assert_eq!(code, 0, "{stderr}");
+        let rest = stdout.trim().strip_prefix("Successfully built ").unwrap();
+        let (file, id) = rest.split_once(" with id ").unwrap();
+        (id.to_owned(), self.root.path().join(file))
+    }
+
+    /// Starts builds and kills each with its turn of SIGKILL, SIGTERM and
+    /// SIGINT, later each time, until one ends before its time. Gives how
+    /// many were killed.
+    fn kill_until_done(&self) -> u32 {
+        let mut seconds = 1.5;
+        for kills in 0.. {
+            let (name, code) = [("KILL", 137), ("TERM", 143), ("INT", 130)][kills as usize % 3];
+            let program = self.settled(
+                Program::new("timeout")
+                    .args(["--foreground", "--preserve-status", "-s", name, &seconds.to_string()])
+                    .arg(env!("CARGO_BIN_EXE_stage1-builder"))
+                    .args(["--project-dir".as_ref(), self.root.path().as_os_str()]),
+            );
+            let (status, _, stderr) = outcome(program.args(["--jobs", "2"]));
+            match status {
+                0 => return kills,
+                status => assert_eq!(status, code, "after SIG{name}: {stderr}"),
+            }
+            seconds = (seconds * 1.6).min(25.0);
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        unreachable!("the builds end")
+    }
+
+    /// No network, no source, no compiler's work: the key is known.
+    fn nothing_changed(&self, id: &str, image: &Path) {
+        let start = std::time::Instant::now();
+        assert_eq!(self.build(&[]).0, id);
+        println!("nothing changed: {:?}", start.elapsed());
+        for wrong in [&b""[..], b"not an image"] {
+            fs::write(image, wrong).unwrap();
+            let (again, path) = self.build(&[]);
+            assert_eq!((again.as_str(), fs::metadata(path).unwrap().len() > 100), (id, true));
+        }
+    }
+
+    fn one_option_changed(&self, id: &str) {
+        let config = self.root.path().join("config/linux-6.1.config");
+        let Ok(text) = fs::read_to_string(&config) else { return };
+        let before = self.compiled();
+        fs::write(&config, text.replace("# CONFIG_SYSVIPC is not set", "CONFIG_SYSVIPC=y")).unwrap();
+        assert_ne!(self.build(&[]).0, id);
+        let incremental = self.compiled();
+        println!("objects: {before} cold or resumed, {incremental} for one option");
+        assert!(incremental * 2 < before, "{incremental} of {before}");
+        fs::write(&config, text).unwrap();
+        assert_eq!(self.build(&[]).0, id, "an incremental build gives the cold one's bytes");
+    }
+
+    /// Objects in the log of the last build.
+    fn compiled(&self) -> usize {
+        let logs = Program::new("find")
+            .arg(self.root.path().join("cache/work-v1"))
+            .args(["-name", "build.log"])
+            .run()
+            .unwrap();
+        let log = String::from_utf8(logs).unwrap().lines().next().unwrap().to_owned();
+        let log = fs::read(log).unwrap();
+        String::from_utf8_lossy(&log).lines().filter(|line| line.starts_with("  CC  ")).count()
+    }
+
+    fn another_compression(&self, id: &str) {
+        for compression in ["none", "xz"] {
+            let (other, path) = self.build(&["--compression", compression]);
+            assert_eq!(other, id, "the id is the uncompressed tar's");
+            let start = fs::read(path).unwrap();
+            assert_eq!(compression == "xz", start.starts_with(b"\xfd7zXZ"));
+        }
+    }
+}
