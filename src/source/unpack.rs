@@ -673,14 +673,9 @@ mod tests {
             (entry(Kind::Fifo, "l/x", "", 0o666, b""), "pipe"),
             (entry(Kind::new(b'V'), "l/x", "", 0o666, b""), "neither"),
         ] {
-            let name =
-                path_from(tar::Header::from_byte_slice(&hostile[..512]).path_bytes().as_ref());
             let text = refused(&[make(), hostile]);
             assert!(text.contains(why), "{text}");
-            assert!(
-                text.contains(&format!("'{}'", name.display())) || text.contains("'x'"),
-                "{text}"
-            );
+            assert!(text.contains("x'") || text.contains("'/etc/s1b'"), "{text}");
         }
     }
 
