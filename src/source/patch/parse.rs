@@ -56,10 +56,8 @@ pub(super) fn parse(text: &[u8]) -> Parsed<Vec<Commit<'_>>> {
         if is_mail_start(line) {
             commits.push(Vec::new());
             parser.next += 1;
-        } else if let Some(file) = parser.file()? {
-            if let Some(commit) = commits.last_mut() {
-                commit.push(file);
-            }
+        } else if let (Some(file), Some(commit)) = (parser.file()?, commits.last_mut()) {
+            commit.push(file);
         }
     }
     commits.retain(|commit| !commit.is_empty());
