@@ -1,1 +1,5 @@
 //! source
+
+pub mod patch;
+pub mod tree;
+pub mod unpack;
