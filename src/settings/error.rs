@@ -52,6 +52,9 @@ pub enum Error {
         /// What `uname -r` can hold.
         limit: usize,
     },
+    /// `SOURCE_DATE_EPOCH` is no date.
+    #[error("environment: SOURCE_DATE_EPOCH: '{0}' is not a number of seconds since 1970")]
+    SourceDateEpoch(String),
     /// There is no folder for the cache.
     #[error("can't tell where the cache is: neither XDG_CACHE_HOME nor HOME is set")]
     NoCacheFolder,
@@ -87,6 +90,9 @@ impl Error {
             Self::NotText { name } => Some(format!("unset {name}, or set it to UTF-8 text")),
             Self::ReleaseTooLong { .. } => {
                 Some("set a shorter S1B_KERNEL_VERSION_SUFFIX".to_owned())
+            }
+            Self::SourceDateEpoch(_) => {
+                Some("unset SOURCE_DATE_EPOCH, or set it to digits".to_owned())
             }
             Self::NoCacheFolder => Some("set S1B_CACHE_DIR or --cache-dir".to_owned()),
             Self::Read(_) => None,

@@ -64,9 +64,10 @@ pub struct Settings {
     pub features: Features,
     /// Where the user's own `linux-X.Y[.Z].config` lie. May not exist.
     pub config_dir: PathBuf,
-    /// Patches to apply, after those by URL.
+    /// Patches to apply.
     pub extra_patch_files: Vec<PathBuf>,
-    /// Patches to download, as written: the checksum is in the fragment.
+    /// Patches to download and apply after those in files, as written: the
+    /// checksum is in the fragment.
     pub extra_patch_urls: Vec<String>,
     /// The release of rkt's stage1-kvm that the image depends on.
     pub upstream: RktVersion,
@@ -104,14 +105,16 @@ pub struct Settings {
     pub kernel_org_snapshot_url: String,
     /// The `hu` folder of the signers' Web Key Directory.
     pub kernel_org_wkd_url: String,
-    /// The folder of Debian's `dists/` and `pool/`.
-    pub debian_url: String,
     /// OpenPGP keys that the user trusts, too.
     pub keyring: Option<PathBuf>,
     /// What need not be verified.
     pub insecure: BTreeSet<Insecure>,
     /// Whether `DEBUG` has a value.
     pub debug: bool,
+    /// `SOURCE_DATE_EPOCH` of the environment, seconds since 1970: the date of
+    /// everything in the image, instead of the source's own
+    /// (<https://reproducible-builds.org/specs/source-date-epoch/>).
+    pub source_date_epoch: Option<u64>,
     given: Vec<Given>,
 }
 
@@ -148,10 +151,10 @@ impl Settings {
             kernel_org_releases_url: values.get(Key::KernelOrgReleasesUrl, value::url)?,
             kernel_org_snapshot_url: values.get(Key::KernelOrgSnapshotUrl, value::url)?,
             kernel_org_wkd_url: values.get(Key::KernelOrgWkdUrl, value::url)?,
-            debian_url: values.get(Key::DebianUrl, value::url)?,
             keyring: values.optional_path(Key::Keyring)?,
             insecure: values.get(Key::InsecureOptions, value::insecure)?,
             debug: !values.text(Key::Debug).is_empty(),
+            source_date_epoch: source_date_epoch(sources)?,
             given: values.given,
         };
         settings.release(settings.shortest_version())?;
@@ -191,6 +194,12 @@ impl Settings {
             _ => KernelVersion::new(1, 0, 0),
         }
     }
+}
+
+fn source_date_epoch(sources: &Sources) -> Result<Option<u64>, Error> {
+    let text = sources.environment.get("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty());
+    let number = text.map(|text| text.parse().map_err(|_| Error::SourceDateEpoch(text.clone())));
+    number.transpose()
 }
 
 /// The merged texts, and where their paths start.

@@ -100,7 +100,7 @@ settings! {
             "Separated by blanks.";
         ExtraKernelPatchUrls: "S1B_EXTRA_KERNEL_PATCH_URLS" "extra-kernel-patch-urls"
             Some("URLS"), Unset("no patches"),
-            "Patches to download and apply before those in files, in this order",
+            "Patches to download and apply after those in files, in this order",
             "Separated by blanks; each with its checksum: `https://…/fix.patch#sha256=…`.";
     }
     "Image" {
@@ -172,10 +172,6 @@ settings! {
             Text("https://kernel.org/.well-known/openpgpkey/hu"),
             "The Web Key Directory with the keys of the kernel's signers",
             "The keys are checked against fingerprints that are part of the program.";
-        DebianUrl: "S1B_DEBIAN_URL" "debian-url" Some("URL"),
-            Text("https://deb.debian.org/debian"),
-            "The Debian archive: the folder that holds `dists/` and `pool/`",
-            "";
     }
     "Trust" {
         Keyring: "S1B_KEYRING" "keyring" Some("FILE"), Unset("only the built-in signers"),
@@ -184,8 +180,10 @@ settings! {
         InsecureOptions: "S1B_INSECURE_OPTIONS" "insecure-options" Some("LIST"),
             Unset("everything is verified"),
             "What need not be verified",
-            "`patch` (patches without a checksum) and `source` (sources without a signature or \
-             checksum), separated by commas or blanks. What was skipped is recorded in the image.";
+            "`patch` (patches without a checksum), `source` (sources without a signature or \
+             checksum) and `kconfig` (a configuration that rkt could not boot, or that did not \
+             come out as asked), separated by commas or blanks. What was skipped is recorded \
+             in the image.";
     }
     "Output" {
         Debug: "DEBUG" "debug" None, Unset("off"),

@@ -98,6 +98,8 @@ words! {
         Patch "patch",
         /// Sources without a signature or checksum.
         Source "source",
+        /// A kernel configuration that did not come out as asked.
+        Kconfig "kconfig",
     }
 }
 
