@@ -201,32 +201,42 @@ impl<'a> Scanner<'a> {
 
     /// What follows `NAME=`, up to the end of the line.
     fn value(&mut self, name: &str) -> Result<Vec<Piece>, SyntaxError> {
-        let mut pieces = self.home();
+        let mut pieces = self.home(&['/', '\n', ' ', '\t'])?;
         loop {
             match self.peek() {
                 None | Some('\n') => return Ok(pieces),
                 Some('\'') => self.single_quoted(&mut pieces)?,
                 Some('"') => self.double_quoted(&mut pieces)?,
-                Some('$') => self.variable(&mut pieces)?,
+                Some('$') => self.variable(&mut pieces, false)?,
                 Some(c) if c.is_whitespace() => {
                     self.end_of_line(name)?;
                     return Ok(pieces);
                 }
-                Some(c) if "\\`;&|<>()".contains(c) => return Err(self.unquoted(c, name)),
-                Some(c) => self.literal(&mut pieces, c),
+                Some(c) if "\\`;&|<>()".contains(c) => return Err(self.unquoted(c)),
+                Some(c) => self.unquoted_literal(&mut pieces, c)?,
             }
         }
     }
 
-    /// A `~` that a shell expands is the variable `HOME`.
-    fn home(&mut self) -> Vec<Piece> {
-        let Some(after) = self.rest.strip_prefix('~') else { return Vec::new() };
-        if !after.is_empty() && !after.starts_with(['/', '\n', ' ', '\t']) {
-            return Vec::new();
+    /// A `~` at the start of an unquoted value, and before one of `ends`, is
+    /// the variable `HOME`.
+    fn home(&mut self, ends: &[char]) -> Result<Vec<Piece>, SyntaxError> {
+        let Some(after) = self.rest.strip_prefix('~') else { return Ok(Vec::new()) };
+        if !after.is_empty() && !after.starts_with(ends) {
+            return Err(self.unquoted('~'));
         }
         let at = self.at;
         self.bump();
-        vec![Piece::Variable { name: "HOME".to_owned(), default: None, at }]
+        Ok(vec![Piece::Variable { name: "HOME".to_owned(), default: None, at }])
+    }
+
+    /// A shell would expand a `~` after a colon, too.
+    fn unquoted_literal(&mut self, pieces: &mut Vec<Piece>, c: char) -> Result<(), SyntaxError> {
+        self.literal(pieces, c);
+        match c == ':' && self.peek() == Some('~') {
+            true => Err(self.unquoted('~')),
+            false => Ok(()),
+        }
     }
 
     fn end_of_line(&mut self, name: &str) -> Result<(), SyntaxError> {
@@ -249,18 +259,18 @@ impl<'a> Scanner<'a> {
         SyntaxError::new(self.at, "a second word after the value", instead)
     }
 
-    fn unquoted(&self, character: char, name: &str) -> SyntaxError {
+    fn unquoted(&self, character: char) -> SyntaxError {
         match character {
             '`' => self.command(),
             '\\' => SyntaxError::new(
                 self.at,
                 "a backslash outside of quotes",
-                format!("put the whole value in quotes: {name}='…'"),
+                "put the whole value in quotes: NAME='…'",
             ),
             _ => SyntaxError::new(
                 self.at,
                 format!("'{character}' outside of quotes"),
-                format!("put it in quotes if it belongs to the value: {name}='…'"),
+                "put the whole value in quotes if it belongs to it: NAME='…'",
             ),
         }
     }
@@ -304,7 +314,7 @@ impl<'a> Scanner<'a> {
                 None => return Err(unclosed(opened, '"')),
                 Some('"') => break self.bump(),
                 Some('\\') => self.escape(pieces, "\\\"$`")?,
-                Some('$') => self.variable_in(pieces, true)?,
+                Some('$') => self.variable(pieces, true)?,
                 Some('`') => return Err(self.command()),
                 Some(c) => self.literal(pieces, c),
             }
@@ -330,12 +340,8 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn variable(&mut self, pieces: &mut Vec<Piece>) -> Result<(), SyntaxError> {
-        self.variable_in(pieces, false)
-    }
-
     /// At a `$`.
-    fn variable_in(&mut self, pieces: &mut Vec<Piece>, quoted: bool) -> Result<(), SyntaxError> {
+    fn variable(&mut self, pieces: &mut Vec<Piece>, quoted: bool) -> Result<(), SyntaxError> {
         let at = self.at;
         if self.rest.starts_with("$(") {
             return Err(self.command());
@@ -383,21 +389,29 @@ impl<'a> Scanner<'a> {
 
     /// What follows the `:-`, up to the `}`.
     fn default_value(&mut self, opened: Position, quoted: bool) -> Result<Vec<Piece>, SyntaxError> {
-        let mut pieces = Vec::new();
+        let mut pieces = if quoted { Vec::new() } else { self.home(&['/', '}'])? };
         loop {
             match self.peek() {
                 None => return Err(unclosed(opened, '{')),
                 Some('\n') if !quoted => return Err(unclosed(opened, '{')),
                 Some('}') => return Ok(pieces),
-                // Inside double quotes a shell takes single ones literally.
-                Some('\'') if !quoted => self.single_quoted(&mut pieces)?,
+                Some('\'') if quoted => return Err(self.single_in_double()),
+                Some('\'') => self.single_quoted(&mut pieces)?,
                 Some('"') => self.double_quoted(&mut pieces)?,
                 Some('\\') => self.escape(&mut pieces, "\\\"$`}")?,
-                Some('$') => self.variable_in(&mut pieces, quoted)?,
+                Some('$') => self.variable(&mut pieces, quoted)?,
                 Some('`') => return Err(self.command()),
+                Some(c) if !quoted && ";&|<>()".contains(c) => return Err(self.unquoted(c)),
+                Some(c) if !quoted => self.unquoted_literal(&mut pieces, c)?,
                 Some(c) => self.literal(&mut pieces, c),
             }
         }
+    }
+
+    /// Shells neither agree what this is nor would users guess it.
+    fn single_in_double(&self) -> SyntaxError {
+        let instead = "leave the single quotes out, the double ones hold for the default, too";
+        SyntaxError::new(self.at, "a single quote in a default inside double quotes", instead)
     }
 
     fn enter(&mut self) -> Result<(), SyntaxError> {
@@ -482,12 +496,13 @@ mod tests {
             ("A=${B}c", "${B}c"),
             ("A=${B:-c d}", "${B:-\"c d\"}"),
             ("A=${B:-'}'}", "${B:-\"}\"}"),
-            ("A=\"${B:-'c'}\"", "${B:-\"'c'\"}"),
             ("A=\"${B:-\\}}\"", "${B:-\"}\"}"),
             ("A=\"${B:-\"4.16\"}\"", "${B:-\"4.16\"}"),
             ("A=\"${B:-${C}/d}\"", "${B:-\"${C}/d\"}"),
             ("A=~/b", "${HOME}/b"),
             ("A=b~", "b~"),
+            ("A='~me'", "~me"),
+            ("A=${B:-~/c}", "${B:-\"${HOME}/c\"}"),
             ("A=\"b\\\nc\"", "bc"),
             ("A=\"\nb\n\"", "\nb\n"),
             ("export A=b", "b"),
@@ -509,7 +524,18 @@ mod tests {
             ("\nA=\"x$(nproc --all)\"", 2, 5, "a command substitution", "leave the setting out"),
             ("A=`pwd`", 1, 3, "a command substitution", "${DIR}"),
             ("A=\"`x`\"", 1, 4, "a command substitution", "write the value itself"),
-            ("A=b; c", 1, 4, "';' outside of quotes", "A='…'"),
+            (
+                "A=\"${B:-'c'}\"",
+                1,
+                9,
+                "a single quote in a default inside double quotes",
+                "leave the single quotes out",
+            ),
+            ("A=~}", 1, 3, "'~' outside of quotes", "NAME='…'"),
+            ("A=~me/b", 1, 3, "'~' outside of quotes", "NAME='…'"),
+            ("A=b:~/c", 1, 5, "'~' outside of quotes", "NAME='…'"),
+            ("A=${B:-<(c)}", 1, 8, "'<' outside of quotes", "NAME='…'"),
+            ("A=b; c", 1, 4, "';' outside of quotes", "NAME='…'"),
             ("A=b&&c", 1, 4, "'&' outside of quotes", "in quotes"),
             ("ü=1", 1, 1, "not a NAME=value", "write one NAME=value a line"),
             ("A=ü b", 1, 5, "a second word after the value", "A='…'"),
@@ -520,7 +546,7 @@ mod tests {
             ("A=(b c)", 1, 3, "an array", "A=\"first second\""),
             ("A[0]=b", 1, 2, "an array", "A=\"first second\""),
             ("A+=b", 1, 2, "'+='", "write A=\"${A} more\""),
-            ("A=b\\ c", 1, 4, "a backslash outside of quotes", "A='…'"),
+            ("A=b\\ c", 1, 4, "a backslash outside of quotes", "NAME='…'"),
             ("A=\"\\n\"", 1, 4, "unknown escape '\\n'", "single quotes"),
             ("\tsource x", 1, 2, "'source' is not a NAME=value", "nothing in it is executed"),
             (". x", 1, 1, "not a NAME=value", "nothing in it is executed"),

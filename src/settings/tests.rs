@@ -6,6 +6,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
+use crate::proc::Program;
 use crate::report::Fault;
 
 /// A project folder that is the current one, with a home and nothing else.
@@ -324,6 +325,51 @@ fn what_origins_tell_can_be_written_into_a_file() {
     let second = load(&sources().dot_config(&written));
     assert_eq!(first.compiler_launcher, second.compiler_launcher);
     assert_eq!(first.jobs, second.jobs);
+}
+
+/// Each text as a shell reads it, and what `S1B_CC` then is.
+fn as_a_shell_reads(texts: &[String]) -> Vec<String> {
+    let one = |text: &String| {
+        format!("(set -u; HOME=/home/me\n{text}\nprintf '=%s' \"${{S1B_CC-}}\"); printf '\\0'\n")
+    };
+    let script: String = texts.iter().map(one).collect();
+    let output = Program::new("bash").args(["-c", &script]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.split_terminator('\0').map(str::to_owned).collect()
+}
+
+/// Some lines of a file, most of them well formed.
+fn lines() -> impl Strategy<Value = String> {
+    let plain = r"[a/:=*?{}!#~\-]";
+    let single = r#"'[a $"`\\;~}\n]{0,3}'"#;
+    let escape = r#"\\[\\"$`\n}n]"#;
+    // No `$B` in a default: of `"${D:-"$B"a}"` bash makes the name `Ba`.
+    let within = format!(r#"([a ~;'#{{(&<:\n]|{escape}|\$\{{B\}})"#);
+    let nested = format!(r#"\$\{{(B|D|S1B_CC):-({plain}|{within}|"{within}{{0,2}}"){{0,3}}\}}"#);
+    let double = format!(r#""({within}|\$B|{nested}){{0,4}}""#);
+    let value = format!("({plain}|{single}|{double}|{nested}|{within}){{0,4}}");
+    let file = format!("(((export )?(S1B_CC|B)={value}( #.)?)\n){{1,3}}");
+    proptest::string::string_regex(&file).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(16))]
+
+    #[test]
+    fn whatever_is_accepted_means_what_it_means_to_a_shell(
+        texts in proptest::collection::vec(lines(), 100),
+    ) {
+        let read = |text: &String| Settings::load(&sources().dot_config(text)).ok();
+        let (texts, ours): (Vec<_>, Vec<_>) = texts
+            .into_iter()
+            .filter_map(|text| read(&text).map(|settings| (text, settings)))
+            .unzip();
+        let shell = as_a_shell_reads(&texts);
+        prop_assert_eq!(shell.len(), texts.len());
+        for ((text, ours), shell) in texts.iter().zip(ours).zip(shell) {
+            prop_assert_eq!(format!("={}", ours.origin(Key::Cc).text), shell, "{}", text);
+        }
+    }
 }
 
 proptest! {

@@ -114,8 +114,11 @@ impl UnknownWord {
     /// The word that may have been meant, or all that there are.
     #[must_use]
     pub fn hint(&self) -> String {
-        match nearest(&self.word.to_ascii_lowercase(), self.known.iter().copied()) {
-            Some(nearest) => format!("did you mean '{nearest}'?"),
+        let word = self.word.to_ascii_lowercase();
+        let begun =
+            self.known.iter().copied().find(|known| !word.is_empty() && known.starts_with(&word));
+        match begun.or_else(|| nearest(&word, self.known.iter().copied())) {
+            Some(meant) => format!("did you mean '{meant}'?"),
             None => format!("known: {}", self.known.join(", ")),
         }
     }
@@ -308,7 +311,9 @@ mod tests {
     #[test]
     fn single_values() {
         assert_eq!(word("xz"), Ok(Compression::Xz));
-        assert_eq!(hint(word::<Compression>("gz").unwrap_err()), "did you mean 'gzip'?");
+        assert_eq!(hint(word::<Compression>("gzp").unwrap_err()), "did you mean 'gzip'?");
+        assert_eq!(hint(word::<Compression>("g").unwrap_err()), "did you mean 'gzip'?");
+        assert_eq!(hint(word::<Compression>("").unwrap_err()), "known: gzip, xz, none");
         assert_eq!(url("https://a.b/c//"), Ok("https://a.b/c".to_owned()));
         for text in ["", "ftp://a", "https://", "https:///a", "https://a b", "a.b/c"] {
             assert!(url(text).is_err(), "{text}");
