@@ -282,7 +282,7 @@ impl<'a> Scanner<'a> {
         let instead = if line.contains("nproc") {
             "leave the setting out: all processors that the process may use are the default"
         } else if line.contains("pwd") || line.contains("dirname") {
-            "write ${DIR}, which is the project folder"
+            "write ${DIR}, which is the project folder without being set"
         } else {
             "write the value itself; commands are not executed"
         };
