@@ -21,6 +21,8 @@
 mod arch;
 mod error;
 mod layers;
+mod scope;
+mod sources;
 mod syntax;
 mod table;
 mod value;
@@ -32,7 +34,8 @@ use std::path::PathBuf;
 
 pub use arch::Arch;
 pub use error::Error;
-pub use layers::{Given, Origin, Sources};
+pub use layers::{Given, Origin};
+pub use sources::Sources;
 pub use syntax::{Position, quote};
 pub use table::{BuiltIn, Key, SETTINGS, Setting, nearest, nearest_name, reference_markdown};
 pub use value::{Compression, Features, Format, Insecure, ProviderName, UnknownWord};
@@ -244,7 +247,7 @@ impl Values<'_> {
 
     fn anchored(&self, key: Key, path: PathBuf) -> PathBuf {
         let base = self.sources.base(&self.given[key as usize].origin);
-        layers::anchored(base, &path, &self.sources.current_dir)
+        sources::anchored(base, &path, &self.sources.current_dir)
     }
 
     fn cache_dir(&self) -> Result<PathBuf, Error> {

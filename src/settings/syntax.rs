@@ -207,7 +207,7 @@ impl<'a> Scanner<'a> {
                 None | Some('\n') => return Ok(pieces),
                 Some('\'') => self.single_quoted(&mut pieces)?,
                 Some('"') => self.double_quoted(&mut pieces)?,
-                Some('$') => self.variable(&mut pieces)?,
+                Some('$') => self.variable(&mut pieces, false)?,
                 Some(c) if c.is_whitespace() => {
                     self.end_of_line(name)?;
                     return Ok(pieces);
@@ -282,7 +282,7 @@ impl<'a> Scanner<'a> {
         let instead = if line.contains("nproc") {
             "leave the setting out: all processors that the process may use are the default"
         } else if line.contains("pwd") || line.contains("dirname") {
-            "write ${DIR}, which is the project folder"
+            "write ${DIR}, which is the project folder without being set"
         } else {
             "write the value itself; commands are not executed"
         };
@@ -314,7 +314,7 @@ impl<'a> Scanner<'a> {
                 None => return Err(unclosed(opened, '"')),
                 Some('"') => break self.bump(),
                 Some('\\') => self.escape(pieces, "\\\"$`")?,
-                Some('$') => self.variable_in(pieces, true)?,
+                Some('$') => self.variable(pieces, true)?,
                 Some('`') => return Err(self.command()),
                 Some(c) => self.literal(pieces, c),
             }
@@ -340,12 +340,8 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    fn variable(&mut self, pieces: &mut Vec<Piece>) -> Result<(), SyntaxError> {
-        self.variable_in(pieces, false)
-    }
-
     /// At a `$`.
-    fn variable_in(&mut self, pieces: &mut Vec<Piece>, quoted: bool) -> Result<(), SyntaxError> {
+    fn variable(&mut self, pieces: &mut Vec<Piece>, quoted: bool) -> Result<(), SyntaxError> {
         let at = self.at;
         if self.rest.starts_with("$(") {
             return Err(self.command());
@@ -399,17 +395,23 @@ impl<'a> Scanner<'a> {
                 None => return Err(unclosed(opened, '{')),
                 Some('\n') if !quoted => return Err(unclosed(opened, '{')),
                 Some('}') => return Ok(pieces),
-                // Inside double quotes a shell takes single ones literally.
-                Some('\'') if !quoted => self.single_quoted(&mut pieces)?,
+                Some('\'') if quoted => return Err(self.single_in_double()),
+                Some('\'') => self.single_quoted(&mut pieces)?,
                 Some('"') => self.double_quoted(&mut pieces)?,
                 Some('\\') => self.escape(&mut pieces, "\\\"$`}")?,
-                Some('$') => self.variable_in(&mut pieces, quoted)?,
+                Some('$') => self.variable(&mut pieces, quoted)?,
                 Some('`') => return Err(self.command()),
                 Some(c) if !quoted && ";&|<>()".contains(c) => return Err(self.unquoted(c)),
                 Some(c) if !quoted => self.unquoted_literal(&mut pieces, c)?,
                 Some(c) => self.literal(&mut pieces, c),
             }
         }
+    }
+
+    /// Shells neither agree what this is nor would users guess it.
+    fn single_in_double(&self) -> SyntaxError {
+        let instead = "leave the single quotes out, the double ones hold for the default, too";
+        SyntaxError::new(self.at, "a single quote in a default inside double quotes", instead)
     }
 
     fn enter(&mut self) -> Result<(), SyntaxError> {
@@ -494,7 +496,6 @@ mod tests {
             ("A=${B}c", "${B}c"),
             ("A=${B:-c d}", "${B:-\"c d\"}"),
             ("A=${B:-'}'}", "${B:-\"}\"}"),
-            ("A=\"${B:-'c'}\"", "${B:-\"'c'\"}"),
             ("A=\"${B:-\\}}\"", "${B:-\"}\"}"),
             ("A=\"${B:-\"4.16\"}\"", "${B:-\"4.16\"}"),
             ("A=\"${B:-${C}/d}\"", "${B:-\"${C}/d\"}"),
@@ -523,6 +524,13 @@ mod tests {
             ("\nA=\"x$(nproc --all)\"", 2, 5, "a command substitution", "leave the setting out"),
             ("A=`pwd`", 1, 3, "a command substitution", "${DIR}"),
             ("A=\"`x`\"", 1, 4, "a command substitution", "write the value itself"),
+            (
+                "A=\"${B:-'c'}\"",
+                1,
+                9,
+                "a single quote in a default inside double quotes",
+                "leave the single quotes out",
+            ),
             ("A=~}", 1, 3, "'~' outside of quotes", "NAME='…'"),
             ("A=~me/b", 1, 3, "'~' outside of quotes", "NAME='…'"),
             ("A=b:~/c", 1, 5, "'~' outside of quotes", "NAME='…'"),

@@ -245,6 +245,30 @@ fn a_line_that_cannot_be_expanded_is_refused_at_its_place() {
 }
 
 #[test]
+fn a_file_from_the_original_needs_two_lines_changed() {
+    // Its shape: a folder and a number from commands, defaults in the idiom.
+    let original = r#"readonly DIR="$(cd "$(dirname "$0")" && pwd)"
+S1B_JOBS="${S1B_JOBS:-$(nproc)}"
+S1B_KERNEL_VERSION="${S1B_KERNEL_VERSION:-"4.14"}"
+S1B_OUT_DIR="${S1B_OUT_DIR:-${DIR}/images}"
+S1B_ACI_DIR="${S1B_ACI_DIR:-${DIR}/aci/${S1B_KERNEL_VERSION}}"
+S1B_EXTRA_KERNEL_PATCH_URLS="${S1B_EXTRA_KERNEL_PATCH_URLS:-}"
+"#;
+    let (problem, hint) = refused(&sources().builder_config(original));
+    assert_eq!(problem, "builder-config:1:15: a command substitution");
+    assert!(hint.starts_with("write ${DIR}"), "{hint}");
+    let without_folder = original.replace("readonly DIR=", "# ");
+    let (problem, hint) = refused(&sources().builder_config(&without_folder));
+    assert_eq!(problem, "builder-config:2:23: a command substitution");
+    assert!(hint.starts_with("leave the setting out"), "{hint}");
+    let neither = without_folder.replace("S1B_JOBS=", "# ");
+    let settings = load(&sources().builder_config(&neither));
+    assert_eq!(settings.kernel.to_string(), "4.14");
+    assert_eq!(settings.out_dir, Path::new("/project/images"));
+    assert_eq!(settings.aci_dir.unwrap(), Path::new("/project/aci/4.14"));
+}
+
+#[test]
 fn values_that_double_each_other_stay_small() {
     let text = format!("A=xxxxxxxx\n{}", "A=$A$A\n".repeat(100));
     let (problem, _) = refused(&sources().dot_config(&text));
@@ -343,9 +367,10 @@ fn lines() -> impl Strategy<Value = String> {
     let plain = r"[a/:=*?{}!#~\-]";
     let single = r#"'[a $"`\\;~}\n]{0,3}'"#;
     let escape = r#"\\[\\"$`\n}n]"#;
-    let within = format!(r#"([a ~;'#{{(&<:\n]|{escape}|\$B|\$\{{B\}})"#);
+    // No `$B` in a default: of `"${D:-"$B"a}"` bash makes the name `Ba`.
+    let within = format!(r#"([a ~;'#{{(&<:\n]|{escape}|\$\{{B\}})"#);
     let nested = format!(r#"\$\{{(B|D|S1B_CC):-({plain}|{within}|"{within}{{0,2}}"){{0,3}}\}}"#);
-    let double = format!(r#""({within}|{nested}){{0,4}}""#);
+    let double = format!(r#""({within}|\$B|{nested}){{0,4}}""#);
     let value = format!("({plain}|{single}|{double}|{nested}|{within}){{0,4}}");
     let file = format!("(((export )?(S1B_CC|B)={value}( #.)?)\n){{1,3}}");
     proptest::string::string_regex(&file).unwrap()
