@@ -1,5 +1,391 @@
-//! source
+//! Where kernel sources come from: the network, the distribution, or the
+//! user's own folder; found, fetched and verified.
+//!
+//! [`resolve`] answers which exact version is meant and who has it; [`fetch`]
+//! brings it. The providers are asked in the order of
+//! [`Options::sources`]; the first that has the version is used, and why the
+//! others were not is said.
+//!
+//! # What lies on disk
+//!
+//! ```text
+//! <downloads>/kernel.org/linux-6.12.3.tar.xz        an archive, as it was signed
+//! <downloads>/kernel.org/linux-6.12.3.tar.xz.json   its record: only with it the archive counts
+//! <downloads>/kernel.org/.linux-6.12.3.tar.xz.partial[.json]   a download under way
+//! <downloads>/kernel.org/.linux-6.12.3.tar.xz.lock  held by who fetches it
+//! <downloads>/kernel.org/keys/<fingerprint>.gpg     release keys; trusted for their fingerprint only
+//! <downloads>/debian/linux-source-6.12_<version>.tar.xz[.json]
+//! <downloads>/patches/<sha256>.patch                a patch by URL, named by its checksum
+//! <downloads>/local/<hash>.json                     digest of a local source, by its files' dates and sizes
+//! <downloads>/resolved/<hash>.json                  which version was meant, for a day
+//! <state>/                                          package lists of our own, apt's system state is not touched
+//! ```
+//!
+//! An archive is written once and never changed. Its record is written last,
+//! so an archive without one is verified anew. Every file comes by rename;
+//! a run that was killed leaves at most a partial download, which the next
+//! one goes on with.
+//!
+//! # What is trusted
+//!
+//! Archives of kernel.org by an OpenPGP signature of a pinned key or of the
+//! user's keyring, or by a checksum that the user gave; Debian's by apt's own
+//! chain; a local source because the user named it. See [`Verified`].
 
+mod debian;
+pub mod decompress;
+mod download;
+mod error;
+mod extra;
+mod gpg;
+mod http;
+mod kernel_org;
+mod keys;
+pub mod local;
 pub mod patch;
+mod record;
+mod releases;
 pub mod tree;
 pub mod unpack;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::report::{Reporter, Stage};
+use crate::settings::{KernelRequest, KernelVersion};
+
+pub use debian::Package;
+pub use error::Error;
+pub use extra::{patch_file, patch_url};
+pub use http::Patience;
+pub use local::LocalTree;
+pub use patch::{Outcome, Patch, PatchError, apply_series};
+pub use unpack::{UnpackError, Unpacked};
+
+/// The default of [`Options::kernel_org_url`].
+pub const KERNEL_ORG_URL: &str = "https://cdn.kernel.org/pub/linux/kernel";
+/// The default of [`Options::releases_url`].
+pub const RELEASES_URL: &str = "https://www.kernel.org/releases.json";
+/// The default of [`Options::snapshot_url`].
+pub const SNAPSHOT_URL: &str = "https://git.kernel.org/torvalds/t";
+/// The default of [`Options::wkd_url`].
+pub const WKD_URL: &str = "https://kernel.org/.well-known/openpgpkey/hu";
+
+/// Who gives a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Provider {
+    /// kernel.org or a mirror of it.
+    #[serde(rename = "kernel.org")]
+    KernelOrg,
+    /// Debian's `linux-source` packages, through apt.
+    #[serde(rename = "debian")]
+    Debian,
+    /// A folder or tarball of the user's.
+    #[serde(rename = "local")]
+    Local,
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::KernelOrg => "kernel.org",
+            Self::Debian => "debian",
+            Self::Local => "local",
+        })
+    }
+}
+
+/// One word of `S1B_KERNEL_SOURCES`. `local` is none: it is chosen by naming
+/// a folder or tarball.
+impl FromStr for Provider {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "kernel.org" => Ok(Self::KernelOrg),
+            "debian" => Ok(Self::Debian),
+            _ => Err(format!("'{text}' is not a kernel source (kernel.org or debian)")),
+        }
+    }
+}
+
+/// What the room needs to know.
+#[derive(Debug, Clone, Copy)]
+pub struct Options<'a> {
+    /// Whom to ask, in this order.
+    pub sources: &'a [Provider],
+    /// The folder that holds `v6.x` and so on.
+    pub kernel_org_url: &'a str,
+    /// kernel.org's list of current releases.
+    pub releases_url: &'a str,
+    /// The folder of release candidates' snapshots.
+    pub snapshot_url: &'a str,
+    /// The key directory's folder, up to and without the keys' hashes.
+    pub wkd_url: &'a str,
+    /// Keys to verify with instead of the pinned ones. Every primary key in
+    /// the file is accepted: naming it is the user's explicit trust.
+    pub keyring: Option<&'a Path>,
+    /// The archive's SHA-256, if the user gave one; it takes the signature's
+    /// place.
+    pub sha256: Option<&'a Digest>,
+    /// Don't verify what kernel.org gives.
+    pub insecure_source: bool,
+    /// The folder for archives and what is known of them.
+    pub downloads: &'a Path,
+    /// The folder for apt's lists when the system's can't be used.
+    pub state: &'a Path,
+    /// A folder or tarball to use instead of asking anybody.
+    pub local: Option<&'a Path>,
+    /// Look again, even if the answer is less than a day old.
+    pub refresh: bool,
+    /// How long to wait for servers.
+    pub patience: Patience,
+}
+
+/// Which exact version is meant, and who has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resolved {
+    /// The version.
+    pub version: KernelVersion,
+    /// Who has it.
+    pub provider: Provider,
+    /// In which package, if it is in one.
+    pub package: Option<Package>,
+}
+
+/// How a source was verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "kebab-case")]
+pub enum Verified {
+    /// By a signature of its uncompressed tar.
+    OpenPgp {
+        /// Full fingerprint of the signer's primary key.
+        fingerprint: String,
+    },
+    /// By a checksum in a signed list.
+    SignedChecksum {
+        /// Full fingerprint of the list signer's primary key.
+        fingerprint: String,
+    },
+    /// By a checksum that the user gave.
+    Checksum,
+    /// By apt, from the distribution's signed lists.
+    DistributionArchive {
+        /// The package's name.
+        package: String,
+        /// The package's version.
+        version: String,
+    },
+    /// Not at all: the user named it.
+    Local,
+    /// Not at all: the user turned it off.
+    Unverified,
+}
+
+impl fmt::Display for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OpenPgp { fingerprint } => write!(f, "signed by {fingerprint}"),
+            Self::SignedChecksum { fingerprint } => write!(f, "checksum signed by {fingerprint}"),
+            Self::Checksum => f.write_str("has the checksum that was given"),
+            Self::DistributionArchive { package, version } => {
+                write!(f, "from the signed archive, {package} {version}")
+            }
+            Self::Local => f.write_str("the user's own"),
+            Self::Unverified => f.write_str("not verified"),
+        }
+    }
+}
+
+/// Where a source is from: part of what an image tells of itself, so nothing
+/// of times, hosts or paths is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// Who gave it.
+    pub provider: Provider,
+    /// The archive's or folder's name, without its path.
+    pub name: String,
+    /// SHA-256 of the archive's bytes or of the folder's content.
+    pub digest: Digest,
+    /// How it was verified.
+    pub verified: Verified,
+}
+
+/// A whole and verified tarball. Read only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archive {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Which kernel is in it.
+    pub version: KernelVersion,
+    /// Where it is from.
+    pub provenance: Provenance,
+}
+
+/// A source, ready to be unpacked or copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A tarball.
+    Tarball(Archive),
+    /// A folder of the user's.
+    Tree(LocalTree),
+}
+
+impl Source {
+    /// Which kernel it is.
+    #[must_use]
+    pub fn version(&self) -> KernelVersion {
+        match self {
+            Self::Tarball(archive) => archive.version,
+            Self::Tree(tree) => tree.version,
+        }
+    }
+
+    /// Where it is from.
+    #[must_use]
+    pub fn provenance(&self) -> &Provenance {
+        match self {
+            Self::Tarball(archive) => &archive.provenance,
+            Self::Tree(tree) => &tree.provenance,
+        }
+    }
+
+    /// SHA-256 of its content.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        &self.provenance().digest
+    }
+}
+
+/// Finds the exact version that is meant, and who has it.
+///
+/// An exact version that is there and verified needs nobody; other answers
+/// are remembered for a day, unless [`Options::refresh`] is set.
+///
+/// # Errors
+/// When nobody has it or can be reached, or the local source is none.
+pub fn resolve(
+    request: KernelRequest,
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<Resolved, Error> {
+    if let Some(path) = options.local {
+        let version = local::version(path)?;
+        local::check_version(path, version, request)?;
+        return Ok(Resolved { version, provider: Provider::Local, package: None });
+    }
+    if let Some(resolved) = known(request, options)? {
+        return Ok(resolved);
+    }
+    reporter.started(Stage::Resolve, format!("Linux {request}"));
+    let resolved = ask(request, options, reporter)?;
+    record::remember(request, options, &resolved)?;
+    let Resolved { version, provider, .. } = &resolved;
+    reporter.finished(Stage::Resolve, format!("Linux {version} from {provider}"));
+    Ok(resolved)
+}
+
+/// What can be answered without asking anybody.
+fn known(request: KernelRequest, options: &Options) -> Result<Option<Resolved>, Error> {
+    if let KernelRequest::Exact(version) = request {
+        for &provider in options.sources {
+            if let Some(archive) = record::find(options, provider, version)? {
+                let package = Package::of(&archive.provenance.verified);
+                return Ok(Some(Resolved { version, provider, package }));
+            }
+        }
+    }
+    Ok(if options.refresh { None } else { record::remembered(request, options) })
+}
+
+fn ask(
+    request: KernelRequest,
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<Resolved, Error> {
+    let mut reasons = Vec::new();
+    for &provider in options.sources {
+        let found = match provider {
+            Provider::KernelOrg => kernel_org::find(request, options, reporter)
+                .map(|version| Resolved { version, provider, package: None }),
+            Provider::Debian => debian::find(request, options, reporter),
+            Provider::Local => Err(Error::NoLocal),
+        };
+        match found {
+            Ok(resolved) => {
+                said(&resolved, &reasons, reporter);
+                return Ok(resolved);
+            }
+            Err(error) if error.lets_the_next_try() => reasons.push((provider, error)),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Error::Nobody { request, reasons })
+}
+
+/// Says who was chosen, and why those before were not.
+fn said(resolved: &Resolved, reasons: &[(Provider, Error)], reporter: &dyn Reporter) {
+    for (provider, error) in reasons {
+        reporter.note(format!("{provider} is passed over: {}", error::chain(error)));
+    }
+    reporter.note(format!("Linux {} is taken from {}", resolved.version, resolved.provider));
+}
+
+/// Brings what [`resolve`] has found: downloaded, verified and kept; at once
+/// and without the network if it is there already.
+///
+/// # Errors
+/// When it can't be fetched, is not what was signed, or can't be stored.
+pub fn fetch(
+    resolved: &Resolved,
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<Source, Error> {
+    match resolved.provider {
+        Provider::KernelOrg => {
+            kernel_org::fetch(resolved.version, options, reporter).map(Source::Tarball)
+        }
+        Provider::Debian => debian::fetch(resolved, options, reporter).map(Source::Tarball),
+        Provider::Local => local::fetch(options.local.ok_or(Error::NoLocal)?, options, reporter),
+    }
+}
+
+/// Whether [`fetch`] would have nothing to do: the source is there and
+/// verified, or it is the user's own.
+///
+/// # Errors
+/// When the records or the user's keyring can't be read.
+pub fn is_here(resolved: &Resolved, options: &Options) -> Result<bool, Error> {
+    match resolved.provider {
+        Provider::Local => Ok(true),
+        provider => Ok(record::find(options, provider, resolved.version)?.is_some()),
+    }
+}
+
+/// Makes the new folder `into` of a source: an unpacked tarball, or a copy of
+/// the user's tree, which is only read. It is whole when it appears.
+///
+/// # Errors
+/// As [`unpack::unpack`] and [`tree::copy_tree`].
+pub fn unpack_source(
+    source: &Source,
+    into: &Path,
+    reporter: &dyn Reporter,
+) -> Result<Unpacked, UnpackError> {
+    match source {
+        Source::Tarball(archive) => {
+            let read = |source| UnpackError::Read { name: archive.provenance.name.clone(), source };
+            let file = fs_err::File::open(&archive.path).map_err(read)?.into_parts().0;
+            let (_, reader) = decompress::reader(file).map_err(read)?;
+            unpack::unpack(reader, &archive.provenance.name, into, reporter)
+        }
+        Source::Tree(tree) => {
+            let files: Vec<PathBuf> = tree.files.iter().map(|entry| entry.path.clone()).collect();
+            tree::copy_tree(&tree.root, &files, into, reporter)
+        }
+    }
+}

@@ -1,0 +1,595 @@
+//! Debian's `linux-source-X.Y` packages, through apt's own verified path.
+//!
+//! Nothing is installed and no root is needed. The system's package lists are
+//! read; when they have nothing that fits, lists of our own are fetched into
+//! the private state folder, with the system's sources and keys. apt checks
+//! the package against its signed lists; we check it once more, and take the
+//! tarball out of it while reading.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{Algorithm, Digest, DigestWriter};
+use crate::fsutil::{self, AtomicFile, Lock};
+use crate::proc::{Error as ProgramError, Program, interrupt};
+use crate::report::{Event, Reporter, Stage, Unit};
+use crate::settings::{KernelRequest, KernelVersion, Series};
+
+use super::{
+    Archive, Error, Options, Provenance, Provider, Resolved, Verified, decompress, record,
+};
+
+/// A package in one exact version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Package {
+    /// Its name, `linux-source-6.12`.
+    pub name: String,
+    /// Its version, `6.12.117-1~deb12u1`.
+    pub version: String,
+}
+
+impl Package {
+    pub(super) fn of(verified: &Verified) -> Option<Self> {
+        match verified {
+            Verified::DistributionArchive { package, version } => {
+                Some(Self { name: package.clone(), version: version.clone() })
+            }
+            _ => None,
+        }
+    }
+
+    /// As apt wants one exact version.
+    fn exact(&self) -> String {
+        format!("{}={}", self.name, self.version)
+    }
+}
+
+/// The kernel in a package of this version: `6.12.117-1~deb12u1` is 6.12.117,
+/// `6.13~rc4-1~exp1` is 6.13-rc4. The package's own revision does not count.
+fn upstream(version: &str) -> Option<KernelVersion> {
+    let without_epoch = version.split_once(':').map_or(version, |(_, rest)| rest);
+    let upstream = without_epoch.rsplit_once('-').map_or(without_epoch, |(first, _)| first);
+    let end = upstream.find('+').unwrap_or(upstream.len());
+    upstream[..end].replace("~rc", "-rc").parse().ok()
+}
+
+/// The series in the name of a source package. Others, such as Ubuntu's
+/// `linux-source-5.15.0`, don't follow the kernel's own numbers.
+fn series_of(name: &str) -> Option<Series> {
+    name.strip_prefix("linux-source-")?.parse().ok()
+}
+
+/// The lines of `apt-cache madison`: name | version | origin, the newest
+/// version of each package first.
+fn parse_madison(text: &str) -> Vec<(KernelVersion, Package)> {
+    let parse = |line: &str| {
+        let mut fields = line.split('|').map(str::trim);
+        let (name, version, origin) = (fields.next()?, fields.next()?, fields.next()?);
+        series_of(name)?;
+        let binary = origin.ends_with(" Packages");
+        let package = Package { name: name.to_owned(), version: version.to_owned() };
+        binary.then_some((upstream(version)?, package))
+    };
+    text.lines().filter_map(parse).collect()
+}
+
+/// The package that is meant, of those listed. Of several revisions of one
+/// kernel the first, which apt lists as the newest.
+fn choose(
+    request: KernelRequest,
+    listed: &[(KernelVersion, Package)],
+) -> Option<(KernelVersion, Package)> {
+    let fits = |version: &KernelVersion| match request {
+        KernelRequest::Exact(wanted) => *version == wanted,
+        KernelRequest::Series(series) => {
+            version.series() == series && version.candidate().is_none()
+        }
+        // What Debian ships is neither kernel.org's newest nor its choice of
+        // long-term series; to say so would be a guess.
+        KernelRequest::Stable | KernelRequest::Longterm | KernelRequest::Mainline => false,
+    };
+    let newest = listed.iter().map(|(version, _)| *version).filter(fits).max()?;
+    listed.iter().find(|(version, _)| *version == newest).cloned()
+}
+
+/// Whose package lists are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lists {
+    System,
+    Private,
+}
+
+/// apt with a configuration of ours on top of the system's.
+struct Apt {
+    state: PathBuf,
+    lists: Lists,
+}
+
+impl Apt {
+    /// Writes the configuration.
+    fn new(state: &Path, lists: Lists) -> Result<Self, Error> {
+        let state = std::path::absolute(state)?;
+        for folder in ["lists/partial", "cache/archives/partial"] {
+            fs::create_dir_all(state.join(folder))?;
+        }
+        if !state.join("status").exists() {
+            fsutil::write_atomic(&state.join("status"), b"")?;
+        }
+        let apt = Self { state, lists };
+        fsutil::write_atomic(&apt.configuration(), apt.settings().as_bytes())?;
+        Ok(apt)
+    }
+
+    fn configuration(&self) -> PathBuf {
+        self.state.join(match self.lists {
+            Lists::System => "system.conf",
+            Lists::Private => "private.conf",
+        })
+    }
+
+    fn settings(&self) -> String {
+        let state = self.state.display();
+        let mut text = format!("Dir::Cache \"{state}/cache\";\n");
+        if self.lists == Lists::Private {
+            // No package is installed there, so the status file is empty.
+            text += &format!(
+                "Dir::State \"{state}\";\nDir::State::lists \"{state}/lists\";\n\
+                 Dir::State::status \"{state}/status\";\n"
+            );
+        }
+        text + include_str!("apt.conf")
+    }
+
+    fn program(&self, name: &str) -> Program {
+        const PROXIES: [&str; 8] = [
+            "http_proxy",
+            "https_proxy",
+            "all_proxy",
+            "no_proxy",
+            "HTTP_PROXY",
+            "HTTPS_PROXY",
+            "ALL_PROXY",
+            "NO_PROXY",
+        ];
+        let program = Program::new(name).arg("-c").arg(self.configuration());
+        PROXIES.iter().fold(program, |program, variable| program.pass_env(variable))
+    }
+
+    fn run(&self, name: &str, args: &[&str]) -> Result<String, Error> {
+        let output = self.program(name).args(args).run()?;
+        Ok(String::from_utf8_lossy(&output).into_owned())
+    }
+
+    /// Every source package that the lists have.
+    fn listed(&self) -> Result<Vec<(KernelVersion, Package)>, Error> {
+        let names = self.run("apt-cache", &["pkgnames", "linux-source-"])?;
+        let names: Vec<&str> = names.lines().filter(|name| series_of(name).is_some()).collect();
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let arguments = [&["madison"], names.as_slice()].concat();
+        Ok(parse_madison(&self.run("apt-cache", &arguments)?))
+    }
+
+    /// Fetches the private lists anew.
+    fn update(&self, reporter: &dyn Reporter) -> Result<(), Error> {
+        reporter.note("fetching package lists into a folder of our own");
+        let output = self.program("apt-get").args(["-q", "update"]).output()?;
+        // A source of the user's that can't be reached must not stop the
+        // others; that Debian's came is told by what is then listed.
+        if !output.stderr.is_empty() {
+            reporter.detail(format!("apt-get update: {}", output.stderr.trim_end()));
+        }
+        Ok(())
+    }
+
+    /// Size in bytes and SHA-256 of a package, by the signed lists.
+    fn facts(&self, package: &Package) -> Result<(u64, Digest), Error> {
+        let text = self.run("apt-cache", &["show", "--no-all-versions", &package.exact()])?;
+        facts_in(&text)
+            .ok_or_else(|| apt_error(format!("no size and SHA256 of {}", package.exact())))
+    }
+}
+
+fn apt_error(reason: String) -> Error {
+    Error::Apt { reason }
+}
+
+fn facts_in(text: &str) -> Option<(u64, Digest)> {
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let digest = Digest::from_hex(Algorithm::Sha256, field("SHA256:")?)?;
+    Some((field("Size:")?.parse().ok()?, digest))
+}
+
+/// Finds the package of the version that is meant.
+///
+/// # Errors
+/// When apt is not there, or lists nothing that fits.
+pub(super) fn find(
+    request: KernelRequest,
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<Resolved, Error> {
+    for program in ["apt-cache", "apt-get"] {
+        if crate::proc::find(program).is_none() {
+            return Err(ProgramError::NotFound { program: program.to_owned() }.into());
+        }
+    }
+    let place = "Debian's package lists";
+    let unknown = || Error::Unknown { request, place: place.to_owned() };
+    if !matches!(request, KernelRequest::Exact(_) | KernelRequest::Series(_)) {
+        return Err(unknown());
+    }
+    let _lock = lock(options, reporter)?;
+    let system = Apt::new(options.state, Lists::System)?.listed()?;
+    let chosen = match choose(request, &system) {
+        Some(chosen) if !options.refresh => Some(chosen),
+        _ => choose(request, &private(options, reporter)?).or(choose(request, &system)),
+    };
+    let (version, package) = chosen.ok_or_else(unknown)?;
+    Ok(Resolved { version, provider: Provider::Debian, package: Some(package) })
+}
+
+/// What our own lists have; they are fetched if absent, a day old, or to be
+/// refreshed.
+fn private(
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<Vec<(KernelVersion, Package)>, Error> {
+    let apt = Apt::new(options.state, Lists::Private)?;
+    let stamp = apt.state.join("updated");
+    if options.refresh || !is_fresh(&stamp) {
+        apt.update(reporter)?;
+        let listed = apt.listed()?;
+        if !listed.is_empty() {
+            fsutil::write_atomic(&stamp, b"")?;
+        }
+        return Ok(listed);
+    }
+    apt.listed()
+}
+
+fn is_fresh(stamp: &Path) -> bool {
+    let modified = fs::metadata(stamp).and_then(|metadata| metadata.modified());
+    let age = modified.ok().and_then(|time| time.elapsed().ok());
+    age.is_some_and(|age| age < Duration::from_secs(24 * 60 * 60))
+}
+
+fn lock(options: &Options, reporter: &dyn Reporter) -> Result<Lock, Error> {
+    record::lock(&options.state.join("apt"), reporter)
+}
+
+/// Downloads a package, takes its tarball out and keeps it; or finds it kept.
+///
+/// # Errors
+/// When apt can't fetch it or it is not what the lists say.
+pub(super) fn fetch(
+    resolved: &Resolved,
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<Archive, Error> {
+    if let Some(archive) = record::find(options, Provider::Debian, resolved.version)? {
+        return Ok(archive);
+    }
+    let package = resolved.package.as_ref().ok_or_else(|| apt_error("no package".to_owned()))?;
+    let folder = record::folder(options, Provider::Debian);
+    // A colon would be an epoch, which these packages don't have.
+    let stem = format!("{}_{}", package.name, package.version.replace(':', "%3a"));
+    let _lock = record::lock(&folder.join(&stem), reporter)?;
+    if let Some(archive) = record::find(options, Provider::Debian, resolved.version)? {
+        return Ok(archive);
+    }
+    let scratch = scratch_folder(&folder)?;
+    reporter.started(Stage::Fetch, package.exact());
+    let deb = download(package, options, scratch.path(), reporter)?;
+    reporter.finished(Stage::Fetch, package.exact());
+    let (path, digest) = take_out(&deb, package, &folder.join(stem), reporter)?;
+    let verified = Verified::DistributionArchive {
+        package: package.name.clone(),
+        version: package.version.clone(),
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let provenance = Provenance { provider: Provider::Debian, name, digest, verified };
+    record::keep(&path, resolved.version, provenance, None)
+}
+
+/// A folder for the package beside its target. One that a killed run left
+/// goes away first: the lock of its package is ours by now, and two packages
+/// at once are as rare as a kill.
+fn scratch_folder(folder: &Path) -> Result<tempfile::TempDir, Error> {
+    fs::create_dir_all(folder)?;
+    Ok(tempfile::Builder::new().prefix(".s1b-tmp-").tempdir_in(folder)?)
+}
+
+/// Downloads with the system's lists, else with our own: the system's may be
+/// older than what the archive still holds.
+fn download(
+    package: &Package,
+    options: &Options,
+    scratch: &Path,
+    reporter: &dyn Reporter,
+) -> Result<PathBuf, Error> {
+    let _lock = lock(options, reporter)?;
+    let mut last = None;
+    for lists in [Lists::System, Lists::Private] {
+        let apt = Apt::new(options.state, lists)?;
+        if lists == Lists::Private {
+            apt.update(reporter)?;
+        }
+        match download_with(&apt, package, scratch, reporter) {
+            Ok(deb) => return Ok(deb),
+            Err(error) if error.lets_the_next_try() => last = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| apt_error(format!("can't fetch {}", package.exact()))))
+}
+
+fn download_with(
+    apt: &Apt,
+    package: &Package,
+    scratch: &Path,
+    reporter: &dyn Reporter,
+) -> Result<PathBuf, Error> {
+    let (size, digest) = apt.facts(package)?;
+    let exact = package.exact();
+    let program = apt.program("apt-get").args(["-q", "download", &exact]).dir(scratch);
+    let done = AtomicBool::new(false);
+    let result = std::thread::scope(|scope| {
+        scope.spawn(|| watch(scratch, size, &done, reporter));
+        let result = program.run();
+        done.store(true, Ordering::Release);
+        result
+    });
+    if let Err(error) = result {
+        return Err(disk_full(scratch, error));
+    }
+    let deb = find_deb(scratch).ok_or_else(|| apt_error(format!("{exact} did not come")))?;
+    reporter.started(Stage::Verify, exact.clone());
+    let found = Digest::sha256_of_file(&deb)?;
+    if found != digest {
+        fsutil::remove_all(&deb)?;
+        let reason = format!("has {found}, not {digest} as in the signed lists");
+        return Err(Error::Altered { archive: exact, reason });
+    }
+    reporter.finished(Stage::Verify, format!("{exact} is what the signed lists say"));
+    Ok(deb)
+}
+
+/// apt tells a full disk in words only.
+fn disk_full(scratch: &Path, error: ProgramError) -> Error {
+    let text = error.to_string();
+    if text.contains("No space left") || text.contains("enough free space") {
+        let text = format!("{}: no space left for the package", scratch.display());
+        return Error::Io(io::Error::new(io::ErrorKind::StorageFull, text));
+    }
+    Error::Program(error)
+}
+
+fn find_deb(folder: &Path) -> Option<PathBuf> {
+    let paths = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path());
+    paths.filter(|path| path.extension().is_some_and(|found| found == "deb")).max()
+}
+
+/// Tells how far apt is, by the size of the file that it writes.
+fn watch(folder: &Path, total: u64, done: &AtomicBool, reporter: &dyn Reporter) {
+    while !done.load(Ordering::Acquire) {
+        std::thread::sleep(Duration::from_millis(100));
+        let Some(deb) = find_deb(folder) else { continue };
+        reporter.event(Event::Progress {
+            stage: Stage::Fetch,
+            done: fs::metadata(&deb).map_or(0, |metadata| metadata.len()),
+            total: Some(total),
+            unit: Unit::Bytes,
+            current: deb.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        });
+    }
+}
+
+/// Takes the kernel's tarball out of a package: `<stem>.tar.<compression>`
+/// and its digest.
+fn take_out(
+    deb: &Path,
+    package: &Package,
+    stem: &Path,
+    reporter: &dyn Reporter,
+) -> Result<(PathBuf, Digest), Error> {
+    let damaged = |source| Error::Damaged { path: deb.to_owned(), source };
+    let data = data_of(fs::File::open(deb)?).map_err(damaged)?;
+    let (_, tar) = decompress::decoder(data).map_err(damaged)?;
+    let mut tar = tar::Archive::new(tar);
+    let wanted = format!("usr/src/{}.tar", package.name);
+    for entry in tar.entries().map_err(damaged)? {
+        let mut entry = entry.map_err(damaged)?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let Some(extension) = name.trim_start_matches("./").strip_prefix(&wanted) else { continue };
+        if extension.contains('/') || !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let path = stem.with_added_extension(format!("tar{extension}"));
+        reporter.detail(format!("{name} of {}", package.exact()));
+        return write_out(&mut entry, &path, damaged).map(|digest| (path, digest));
+    }
+    let reason = format!("there is no {wanted}.* in it");
+    Err(Error::NotASource { path: deb.to_owned(), reason })
+}
+
+fn write_out(
+    entry: &mut impl Read,
+    path: &Path,
+    damaged: impl Fn(io::Error) -> Error,
+) -> Result<Digest, Error> {
+    let mut writer = DigestWriter::new(Algorithm::Sha256, AtomicFile::create(path)?);
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        if let Some(signal) = interrupt::requested() {
+            return Err(Error::Interrupted(signal));
+        }
+        let count = entry.read(&mut buffer).map_err(&damaged)?;
+        if count == 0 {
+            break;
+        }
+        io::Write::write_all(&mut writer, &buffer[..count])?;
+    }
+    let (file, digest) = writer.finish();
+    file.commit()?;
+    Ok(digest)
+}
+
+/// The `data.tar.*` member of a package, which is an ar archive (deb(5)):
+/// `!<arch>`, then members with 60 bytes of header each, at even offsets.
+fn data_of(mut deb: impl Read) -> io::Result<impl Read> {
+    let invalid = |text: &str| io::Error::new(io::ErrorKind::InvalidData, text.to_owned());
+    let mut magic = [0; 8];
+    deb.read_exact(&mut magic)?;
+    if &magic != b"!<arch>\n" {
+        return Err(invalid("is no Debian package"));
+    }
+    loop {
+        let mut header = [0; 60];
+        deb.read_exact(&mut header)?;
+        let name = String::from_utf8_lossy(&header[..16]).into_owned();
+        let size = String::from_utf8_lossy(&header[48..58]).trim().parse::<u64>();
+        let size = size.map_err(|_| invalid("a member has no size"))?;
+        if name.starts_with("data.tar") {
+            return Ok(deb.take(size));
+        }
+        let padded = size + size % 2;
+        if io::copy(&mut deb.by_ref().take(padded), &mut io::sink())? != padded {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const MADISON: &str = "\
+linux-source-6.12 | 6.12.117-1~deb12u1 | http://deb.debian.org/debian-security bookworm-security/main amd64 Packages
+linux-source-6.12 | 6.12.115-2~deb12u1 | http://deb.debian.org/debian-security bookworm-security/main amd64 Packages
+linux-source-6.1 |  6.1.192-2 | http://deb.debian.org/debian-security bookworm-security/main amd64 Packages
+linux-source-6.1 |  6.1.192-1 | http://deb.debian.org/debian-security bookworm-security/main amd64 Packages
+linux-source-6.1 |  6.1.192-2 | http://deb.debian.org/debian-security bookworm-security/main Sources
+linux-source-6.13 | 6.13~rc4-1~exp1 | http://deb.debian.org/debian experimental/main amd64 Packages
+linux-source-5.15.0 | 5.15.0-119.129 | http://archive.ubuntu.com/ubuntu jammy/main amd64 Packages
+linux-source | 6.1.176-1 | http://deb.debian.org/debian bookworm/main amd64 Packages
+";
+
+    fn chosen(request: &str) -> Option<String> {
+        choose(request.parse().unwrap(), &parse_madison(MADISON)).map(|(_, found)| found.exact())
+    }
+
+    #[test]
+    fn the_newest_revision_of_the_version_is_chosen() {
+        for (request, expected) in [
+            ("6.12", Some("linux-source-6.12=6.12.117-1~deb12u1")),
+            ("6.12.115", Some("linux-source-6.12=6.12.115-2~deb12u1")),
+            ("6.1.192", Some("linux-source-6.1=6.1.192-2")),
+            ("6.13-rc4", Some("linux-source-6.13=6.13~rc4-1~exp1")),
+            ("6.12.116", None),
+            ("6.13", None),
+            ("5.15.0", None),
+            ("stable", None),
+        ] {
+            assert_eq!(chosen(request).as_deref(), expected, "{request}");
+        }
+    }
+
+    #[test]
+    fn a_package_version_has_the_kernels_in_it() {
+        for (text, expected) in [
+            ("6.12.117-1~deb12u1", Some("6.12.117")),
+            ("6.1.192-2", Some("6.1.192")),
+            ("4.9.320-2+deb9u1", Some("4.9.320")),
+            ("1:5.10.0+dfsg-1", Some("5.10.0")),
+            ("6.13~rc4-1~exp1", Some("6.13-rc4")),
+            ("145", None),
+            ("", None),
+        ] {
+            let expected = expected.map(|text| text.parse().unwrap());
+            assert_eq!(upstream(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn facts_need_both_fields() {
+        let hex = "e849faf31ca3555757f3a8877cb01af92122f744f75d1f3102734651c4e14703";
+        let text = format!("Package: x\nInstalled-Size: 5\nSize: 153476148\nSHA256: {hex}\n");
+        assert_eq!(facts_in(&text).unwrap().0, 153_476_148);
+        assert_eq!(facts_in(&text).unwrap().1.hex(), hex);
+        assert_eq!(facts_in("Size: 1\n"), None);
+    }
+
+    fn member(name: &str, content: &[u8]) -> Vec<u8> {
+        let header =
+            format!("{name:<16}{:<12}{:<6}{:<6}{:<8}{:<10}`\n", 0, 0, 0, 100_644, content.len());
+        let padding = vec![b'\n'; content.len() % 2];
+        [header.as_bytes(), content, &padding].concat()
+    }
+
+    fn package(tar: &[u8]) -> Vec<u8> {
+        let compressed = zstd::stream::encode_all(tar, 1).unwrap();
+        [
+            b"!<arch>\n".to_vec(),
+            member("debian-binary", b"2.0\n"),
+            member("control.tar.xz", b"odd"),
+            member("data.tar.zst", &compressed),
+        ]
+        .concat()
+    }
+
+    fn tarball(name: &str, content: &[u8]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, name, content).unwrap();
+        builder.into_inner().unwrap()
+    }
+
+    fn taken(bytes: &[u8]) -> Result<Vec<u8>, Error> {
+        let folder = tempfile::tempdir().unwrap();
+        let deb = folder.path().join("x.deb");
+        fs::write(&deb, bytes).unwrap();
+        let package = Package { name: "linux-source-6.12".into(), version: "6.12.1-1".into() };
+        let stem = folder.path().join("linux-source-6.12_6.12.1-1");
+        let (path, digest) = take_out(&deb, &package, &stem, &crate::report::Silent)?;
+        assert_eq!(path.file_name().unwrap(), "linux-source-6.12_6.12.1-1.tar.xz");
+        let content = fs::read(path).unwrap();
+        assert_eq!(Digest::sha256(&content), digest);
+        Ok(content)
+    }
+
+    #[test]
+    fn the_tarball_is_taken_out_of_the_package() {
+        let tar = tarball("./usr/src/linux-source-6.12.tar.xz", b"content");
+        assert_eq!(taken(&package(&tar)).unwrap(), b"content");
+        let other = tarball("./usr/src/linux-source-6.1.tar.xz", b"content");
+        assert!(matches!(taken(&package(&other)), Err(Error::NotASource { .. })));
+    }
+
+    #[test]
+    fn a_damaged_package_is_an_error() {
+        let tar = tarball("./usr/src/linux-source-6.12.tar.xz", &[7; 100_000]);
+        let whole = package(&tar);
+        for length in [0, 7, 30, 100, whole.len() - 3] {
+            assert!(matches!(taken(&whole[..length]), Err(Error::Damaged { .. })), "{length}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_of_apt_is_read(text in "(linux-source-6\\.1|[ |0-9.:~+-]{1,5}| Packages\n|.){0,30}") {
+            _ = parse_madison(&text);
+            _ = upstream(&text);
+        }
+    }
+}

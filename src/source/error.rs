@@ -1,0 +1,383 @@
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::proc::{self, interrupt};
+use crate::report::Fault;
+use crate::settings::{KernelRequest, KernelVersion};
+
+use super::Provider;
+
+/// A source that could not be found, fetched, verified or read.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No provider of the list has the version.
+    #[error("no source has Linux {request}{}", listed(.reasons))]
+    Nobody {
+        /// What was asked for.
+        request: KernelRequest,
+        /// Why not, in the order of the list.
+        reasons: Vec<(Provider, Error)>,
+    },
+    /// One provider does not have the version.
+    #[error("{place} has no Linux {request}")]
+    Unknown {
+        /// What was asked for.
+        request: KernelRequest,
+        /// The URL or package list that was looked at.
+        place: String,
+    },
+    /// A server that can't be connected to, or went silent.
+    #[error("can't reach {url}")]
+    Unreachable {
+        /// What was asked for.
+        url: String,
+        /// Why.
+        source: Box<ureq::Error>,
+    },
+    /// A server that did not answer in time.
+    #[error("can't reach {url}: no answer within {} s", .after.as_secs_f32())]
+    NoAnswer {
+        /// What was asked for.
+        url: String,
+        /// How long we waited.
+        after: Duration,
+    },
+    /// A server that answered with an error.
+    #[error("{url}: the server answered with status {status}")]
+    Status {
+        /// What was asked for.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// A download that broke off, several times.
+    #[error("{url}: the download broke off at {done} bytes")]
+    BrokeOff {
+        /// What was being fetched.
+        url: String,
+        /// Bytes there.
+        done: u64,
+        /// Why.
+        source: io::Error,
+    },
+    /// Something else than an archive, as a captive portal gives it.
+    #[error("{url}: is no archive; it starts with '{start}'")]
+    NotAnArchive {
+        /// What was fetched.
+        url: String,
+        /// Its first characters.
+        start: String,
+    },
+    /// An answer that can't be understood.
+    #[error("{url}: can't be understood: {reason}")]
+    Malformed {
+        /// What was fetched.
+        url: String,
+        /// What is wrong in it.
+        reason: String,
+    },
+    /// A download that is not what was signed, twice.
+    #[error("{archive}: {reason}; it was deleted")]
+    Altered {
+        /// The URL or package.
+        archive: String,
+        /// What does not fit.
+        reason: String,
+    },
+    /// A patch by URL that nothing vouches for.
+    #[error("{url}: a patch without a checksum")]
+    PatchWithoutChecksum {
+        /// The patch's URL.
+        url: String,
+    },
+    /// A checksum that is none.
+    #[error("{url}: '{checksum}' is not a SHA-256 checksum (64 hex digits)")]
+    PatchChecksum {
+        /// The patch's URL.
+        url: String,
+        /// What stands behind `#sha256=`.
+        checksum: String,
+    },
+    /// There is no signature and no signed checksum.
+    #[error("{archive}: no signature ({})", .tried.join(", "))]
+    NoSignature {
+        /// The archive's URL.
+        archive: String,
+        /// Where it was looked for, and why it was not there.
+        tried: Vec<String>,
+    },
+    /// A signature by a key that is not among the accepted ones.
+    #[error("{signature}: signed by the key {key}, which is not accepted")]
+    KeyNotPinned {
+        /// The signature's URL.
+        signature: String,
+        /// Fingerprint or id of the key, as gpgv tells it.
+        key: String,
+    },
+    /// A signature or key that gpgv refuses for another reason.
+    #[error("{signature}: not accepted: {reason}")]
+    SignatureRefused {
+        /// The signature's URL.
+        signature: String,
+        /// What gpgv says.
+        reason: String,
+    },
+    /// No key to verify with could be had.
+    #[error("none of the release keys could be fetched from {url}")]
+    NoKeys {
+        /// The key directory.
+        url: String,
+        /// Why the last one could not.
+        source: Box<Error>,
+    },
+    /// A file that holds no OpenPGP keys.
+    #[error("{path}: is no OpenPGP keyring")]
+    NotAKeyring {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A folder or tarball that is no kernel source.
+    #[error("{path}: is no kernel source: {reason}")]
+    NotASource {
+        /// The folder or tarball.
+        path: PathBuf,
+        /// What is missing.
+        reason: String,
+    },
+    /// An archive that can't be read to its end.
+    #[error("{path}: damaged archive")]
+    Damaged {
+        /// The archive.
+        path: PathBuf,
+        /// Where it breaks.
+        source: io::Error,
+    },
+    /// A local source of another version than the one asked for.
+    #[error("{path}: is Linux {found}, but {request} was asked for")]
+    OtherVersion {
+        /// The folder or tarball.
+        path: PathBuf,
+        /// What its Makefile says.
+        found: KernelVersion,
+        /// What was asked for.
+        request: KernelRequest,
+    },
+    /// A local source that is gone or was never given.
+    #[error("no local source is given")]
+    NoLocal,
+    /// apt lists nothing that fits.
+    #[error("apt: {reason}")]
+    Apt {
+        /// What is wrong.
+        reason: String,
+    },
+    /// Another program is missing or failed.
+    #[error(transparent)]
+    Program(#[from] proc::Error),
+    /// The file system.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// We were asked to stop.
+    #[error("stopped by {0}")]
+    Interrupted(interrupt::Signal),
+}
+
+fn listed(reasons: &[(Provider, Error)]) -> String {
+    reasons.iter().map(|(provider, error)| format!("\n    {provider}: {}", chain(error))).collect()
+}
+
+/// An error with its causes in one line, for places that hold several.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+impl Error {
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Nobody { reasons, .. } => nobody(reasons),
+            Self::Unknown { .. } | Self::NotASource { .. } => Fault::NotFound,
+            Self::Status { status: 404 | 410, .. } => Fault::NotFound,
+            Self::Unreachable { .. }
+            | Self::NoAnswer { .. }
+            | Self::Status { .. }
+            | Self::BrokeOff { .. }
+            | Self::NotAnArchive { .. }
+            | Self::Malformed { .. }
+            | Self::NoKeys { .. }
+            | Self::Apt { .. } => Fault::Network,
+            Self::Altered { .. }
+            | Self::PatchWithoutChecksum { .. }
+            | Self::NoSignature { .. }
+            | Self::KeyNotPinned { .. }
+            | Self::SignatureRefused { .. } => Fault::Verification,
+            Self::PatchChecksum { .. } | Self::NotAKeyring { .. } | Self::OtherVersion { .. } | Self::NoLocal => Fault::Settings,
+            Self::Damaged { .. } => Fault::Archive,
+            Self::Program(error) => program(error),
+            Self::Io(error) if error.kind() == io::ErrorKind::NotFound => Fault::NotFound,
+            Self::Io(_) => Fault::Storage,
+            Self::Interrupted(signal) => stopped(*signal),
+        }
+    }
+
+    /// The command or change that mends it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Nobody { reasons, .. } => {
+                return reasons.iter().find_map(|(_, error)| error.hint());
+            }
+            Self::Unknown { .. } => {
+                "`stage1-builder kernels` lists what there is; a series (X.Y) takes its newest"
+            }
+            Self::Unreachable { .. } | Self::NoAnswer { .. } | Self::BrokeOff { .. } => {
+                "check the network and https_proxy, name a mirror, or put 'debian' first in \
+                 S1B_KERNEL_SOURCES"
+            }
+            Self::Status { status: 404 | 410, .. } => {
+                "the mirror may lag behind: try another, or --refresh"
+            }
+            Self::Status { .. } | Self::Malformed { .. } => "try again later, or name a mirror",
+            Self::NotAnArchive { .. } => {
+                "a proxy or login page may stand in between, or the mirror's URL is wrong"
+            }
+            Self::Altered { .. } => "a mirror or proxy alters the file: use another",
+            Self::PatchWithoutChecksum { url } => {
+                return Some(format!(
+                    "write {url}#sha256=<checksum>, or use --insecure-options=patch if you trust it"
+                ));
+            }
+            Self::PatchChecksum { .. } => "`sha256sum FILE` gives it",
+            Self::NoSignature { .. } => {
+                "give the archive's SHA-256, or use --insecure-options=source if you trust it"
+            }
+            Self::KeyNotPinned { .. } => {
+                "if you trust that key, name a keyring file that holds it; or use another mirror"
+            }
+            Self::SignatureRefused { .. } => "use another mirror, or name a newer keyring file",
+            Self::NoKeys { .. } => "name a keyring file that holds the release keys",
+            Self::NotAKeyring { .. } => "export the keys with `gpg --export FINGERPRINT > FILE`",
+            Self::NotASource { .. } => {
+                "name the top folder of a kernel tree, or a tarball of one (xz, gz, bz2, zst)"
+            }
+            Self::Damaged { .. } => "fetch the archive again",
+            Self::OtherVersion { found, .. } => {
+                return Some(format!("ask for {found}, or name another source"));
+            }
+            Self::NoLocal => "name a folder or tarball in S1B_SOURCE",
+            Self::Apt { .. } => "check `apt-get update`; deb.debian.org must be reachable",
+            Self::Program(proc::Error::NotFound { program }) => {
+                return Some(format!("apt-get install {}", package(program)));
+            }
+            Self::Io(error) => return storage_hint(error),
+            Self::Program(_) | Self::Interrupted(_) => return None,
+        };
+        Some(hint.to_owned())
+    }
+
+    /// Whether the next provider of the list may have what this one has not.
+    /// Trouble with our own disk, or a request to stop, is the same for all.
+    pub(super) fn lets_the_next_try(&self) -> bool {
+        let own = matches!(self, Self::Io(_) | Self::Interrupted(_));
+        let stopped = matches!(self, Self::Program(error) if error.signal().is_some());
+        !own && !stopped
+    }
+}
+
+/// The network is to blame only when nobody could say no.
+fn nobody(reasons: &[(Provider, Error)]) -> Fault {
+    let faults: Vec<Fault> = reasons.iter().map(|(_, error)| error.fault()).collect();
+    let answered = faults.contains(&Fault::NotFound) || faults.is_empty();
+    let unreached = faults.contains(&Fault::Network);
+    if unreached && !answered { Fault::Network } else { Fault::NotFound }
+}
+
+fn program(error: &proc::Error) -> Fault {
+    match (error, error.signal()) {
+        (_, Some(signal)) => stopped(signal),
+        (proc::Error::NotFound { .. }, _) => Fault::MissingTools,
+        _ => Fault::Network,
+    }
+}
+
+fn stopped(signal: interrupt::Signal) -> Fault {
+    match signal {
+        interrupt::Signal::Interrupt => Fault::Interrupted,
+        interrupt::Signal::Terminate => Fault::Terminated,
+    }
+}
+
+/// The Debian package that a program comes from.
+fn package(program: &str) -> &str {
+    match program {
+        "apt-get" | "apt-cache" => "apt",
+        other => other,
+    }
+}
+
+fn storage_hint(error: &io::Error) -> Option<String> {
+    let hint = match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free some space (an archive takes 150 MB), or set S1B_CACHE_DIR to another disk"
+        }
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "set S1B_CACHE_DIR to a folder that you can write"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unreachable() -> Error {
+        Error::NoAnswer { url: "https://example.org/x".into(), after: Duration::from_secs(5) }
+    }
+
+    fn unknown() -> Error {
+        let request = "6.99.1".parse().unwrap();
+        Error::Unknown { request, place: "https://example.org".into() }
+    }
+
+    #[test]
+    fn nobody_blames_the_network_only_when_nobody_said_no() {
+        let fault = |reasons: Vec<(Provider, Error)>| nobody(&reasons);
+        assert_eq!(fault(vec![(Provider::KernelOrg, unreachable())]), Fault::Network);
+        let mixed = vec![(Provider::KernelOrg, unreachable()), (Provider::Debian, unknown())];
+        assert_eq!(fault(mixed), Fault::NotFound);
+    }
+
+    #[test]
+    fn every_reason_is_in_the_text_with_its_causes() {
+        let source = Box::new(ureq::Error::HostNotFound);
+        let first = Error::Unreachable { url: "https://a.example/x".into(), source };
+        let reasons = vec![(Provider::KernelOrg, first), (Provider::Debian, unknown())];
+        let text = Error::Nobody { request: "6.99.1".parse().unwrap(), reasons }.to_string();
+        assert!(text.contains("kernel.org: can't reach https://a.example/x: "), "{text}");
+        assert!(text.contains("debian: https://example.org has no Linux 6.99.1"), "{text}");
+    }
+
+    #[test]
+    fn a_missing_program_names_its_package() {
+        let error = Error::from(proc::Error::NotFound { program: "apt-cache".into() });
+        assert_eq!(error.fault(), Fault::MissingTools);
+        assert_eq!(error.hint().unwrap(), "apt-get install apt");
+    }
+
+    #[test]
+    fn a_full_disk_is_the_end_of_the_list() {
+        let full = Error::from(io::Error::from(io::ErrorKind::StorageFull));
+        assert!(!full.lets_the_next_try() && full.hint().unwrap().contains("S1B_CACHE_DIR"));
+        assert!(unreachable().lets_the_next_try());
+    }
+}

@@ -1,0 +1,507 @@
+//! A folder or tarball of the user's. It is only read.
+//!
+//! A folder's files are those that git lists, when it is the top of a git
+//! checkout; else all but what a build leaves ([`is_build_product`]). Its
+//! digest is over names, kinds, execute bits and contents of these files, so
+//! that it is the same wherever and whenever the folder was written.
+
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{Algorithm, Digest, DigestReader, Hasher};
+use crate::fsutil;
+use crate::proc::{self, Program, interrupt};
+use crate::report::{Event, Reporter, Stage, Unit};
+use crate::settings::{KernelRequest, KernelVersion};
+
+use super::{Archive, Error, Options, Provenance, Provider, Source, Verified, decompress};
+
+/// The longest top Makefile that is read, in bytes; 6.12's has 72 kB.
+const MAKEFILE: u64 = 4 << 20;
+
+/// What a file of a tree is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A file; whether it may be executed.
+    File {
+        /// Its owner may execute it.
+        executable: bool,
+    },
+    /// A symbolic link.
+    Link,
+}
+
+/// One file of a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its path below the tree's top.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// A folder with a kernel tree. Read only; to be copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalTree {
+    /// The top folder.
+    pub root: PathBuf,
+    /// Which kernel it is.
+    pub version: KernelVersion,
+    /// What belongs to it, sorted by path; folders are not listed.
+    pub files: Vec<Entry>,
+    /// Where it is from; the digest is of `files` and their contents.
+    pub provenance: Provenance,
+}
+
+/// The version of a local folder or tarball, by its top Makefile.
+///
+/// # Errors
+/// When it can't be read or is no kernel source.
+pub fn version(path: &Path) -> Result<KernelVersion, Error> {
+    let found = if fs::metadata(path)?.is_dir() {
+        let makefile = fs::read(path.join("Makefile")).unwrap_or_default();
+        makefile_version(&String::from_utf8_lossy(&makefile))
+    } else {
+        tarball_version(path)?
+    };
+    let reason = "it has no top Makefile with VERSION, PATCHLEVEL and SUBLEVEL".to_owned();
+    found.ok_or_else(|| Error::NotASource { path: path.to_owned(), reason })
+}
+
+/// Whether a local source is what was asked for. `stable` and the like are
+/// whatever the user has.
+///
+/// # Errors
+/// When it is not.
+pub(super) fn check_version(
+    path: &Path,
+    found: KernelVersion,
+    request: KernelRequest,
+) -> Result<(), Error> {
+    let fits = match request {
+        KernelRequest::Exact(version) => version == found,
+        KernelRequest::Series(series) => series == found.series(),
+        KernelRequest::Stable | KernelRequest::Longterm | KernelRequest::Mainline => true,
+    };
+    if fits { Ok(()) } else { Err(Error::OtherVersion { path: path.to_owned(), found, request }) }
+}
+
+/// The version in a kernel's top Makefile. An `EXTRAVERSION` other than
+/// `-rcN` is a suffix of somebody's and no part of the version.
+fn makefile_version(text: &str) -> Option<KernelVersion> {
+    let value = |name: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix('=').map(str::trim))
+    };
+    let number = |name: &str| value(name)?.parse::<u32>().ok();
+    let (major, minor) = (number("VERSION")?, number("PATCHLEVEL")?);
+    // A version of 0 is in the Makefiles of many other projects.
+    if major == 0 {
+        return None;
+    }
+    let candidate = value("EXTRAVERSION").and_then(|extra| extra.strip_prefix("-rc"));
+    Some(match candidate.and_then(|number| number.parse().ok()) {
+        Some(candidate) => KernelVersion::release_candidate(major, minor, candidate),
+        None => KernelVersion::new(major, minor, number("SUBLEVEL")?),
+    })
+}
+
+/// The version in a tarball, which has one folder with everything in it or
+/// no such folder; so that `kernel/Makefile` of the latter is passed over.
+fn tarball_version(path: &Path) -> Result<Option<KernelVersion>, Error> {
+    let damaged = |source| Error::Damaged { path: path.to_owned(), source };
+    let (_, reader) = decompress::reader(fs::File::open(path)?.into_parts().0).map_err(damaged)?;
+    let mut tar = tar::Archive::new(reader);
+    for entry in tar.entries().map_err(damaged)? {
+        let entry = entry.map_err(damaged)?;
+        if !is_top_makefile(&entry.path_bytes()) || !entry.header().entry_type().is_file() {
+            continue;
+        }
+        let mut content = Vec::new();
+        entry.take(MAKEFILE).read_to_end(&mut content).map_err(damaged)?;
+        if let Some(version) = makefile_version(&String::from_utf8_lossy(&content)) {
+            return Ok(Some(version));
+        }
+    }
+    Ok(None)
+}
+
+fn is_top_makefile(name: &[u8]) -> bool {
+    let name = name.strip_prefix(b"./").unwrap_or(name);
+    let mut parts = name.split(|&byte| byte == b'/');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(only), None, None) => only == b"Makefile",
+        (Some(_), Some(second), None) => second == b"Makefile",
+        _ => false,
+    }
+}
+
+/// A local source, with its digest.
+///
+/// # Errors
+/// When it can't be read or is no kernel source.
+pub(super) fn fetch(
+    path: &Path,
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<Source, Error> {
+    let version = version(path)?;
+    let absolute = fs::canonicalize(path)?;
+    let name = absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let provenance =
+        |digest| Provenance { provider: Provider::Local, name, digest, verified: Verified::Local };
+    if fs::metadata(&absolute)?.is_dir() {
+        let files = files(&absolute, reporter)?;
+        let stamp = stamp(&absolute, &files)?;
+        let digest =
+            remembered(&absolute, stamp, options, || tree_digest(&absolute, &files, reporter))?;
+        let provenance = provenance(digest);
+        return Ok(Source::Tree(LocalTree { root: absolute, version, files, provenance }));
+    }
+    let entry = Entry { path: PathBuf::new(), kind: Kind::File { executable: false } };
+    let stamp = stamp(&absolute, &[entry])?;
+    let digest = remembered(&absolute, stamp, options, || Ok(Digest::sha256_of_file(&absolute)?))?;
+    Ok(Source::Tarball(Archive { path: absolute, version, provenance: provenance(digest) }))
+}
+
+/// The files of a tree, sorted by path.
+///
+/// # Errors
+/// When the folder can't be read.
+pub fn files(root: &Path, reporter: &dyn Reporter) -> Result<Vec<Entry>, Error> {
+    let listed = match listed_by_git(root) {
+        Some(Ok(paths)) => Some(paths),
+        Some(Err(error)) if error.signal().is_some() => return Err(error.into()),
+        Some(Err(error)) => {
+            reporter.detail(format!("git can't list {}: {error}", root.display()));
+            None
+        }
+        None => None,
+    };
+    let mut entries = match listed {
+        Some(paths) => paths.into_iter().filter_map(|path| entry_at(root, path)).collect(),
+        None => walked(root)?,
+    };
+    entries.sort_unstable_by(|a: &Entry, b| a.path.cmp(&b.path));
+    // An unmerged file is listed once a side.
+    entries.dedup();
+    Ok(entries)
+}
+
+/// What git lists as tracked, or new and not ignored; `None` if the folder is
+/// not the top of a checkout. Only there: a tree that was unpacked somewhere
+/// below another checkout may be ignored as a whole.
+fn listed_by_git(root: &Path) -> Option<Result<Vec<PathBuf>, proc::Error>> {
+    if !root.join(".git").exists() {
+        return None;
+    }
+    let list = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"];
+    let output = Program::new("git").arg("-C").arg(root).args(list).run();
+    Some(output.map(|bytes| {
+        let names = bytes.split(|&byte| byte == 0).filter(|name| !name.is_empty());
+        names.map(|name| PathBuf::from(std::ffi::OsStr::from_bytes(name))).collect()
+    }))
+}
+
+/// `None` for what is tracked but gone, and for submodules' folders.
+fn entry_at(root: &Path, path: PathBuf) -> Option<Entry> {
+    let metadata = fs::symlink_metadata(root.join(&path)).ok()?;
+    Some(Entry { kind: kind_of(&metadata)?, path })
+}
+
+/// `None` for folders, sockets and the like.
+fn kind_of(metadata: &std::fs::Metadata) -> Option<Kind> {
+    let executable = metadata.permissions().mode() & 0o100 != 0;
+    match metadata.file_type() {
+        kind if kind.is_symlink() => Some(Kind::Link),
+        kind if kind.is_file() => Some(Kind::File { executable }),
+        _ => None,
+    }
+}
+
+fn walked(root: &Path) -> Result<Vec<Entry>, Error> {
+    let mut entries = Vec::new();
+    let relative = |path: &Path| path.strip_prefix(root).unwrap_or(path).to_owned();
+    let walk = walkdir::WalkDir::new(root).min_depth(1).into_iter();
+    for found in walk.filter_entry(|found| !is_build_product(&relative(found.path()))) {
+        let found = found.map_err(|error| Error::Io(error.into()))?;
+        let metadata = found.metadata().map_err(|error| Error::Io(error.into()))?;
+        if let Some(kind) = kind_of(&metadata) {
+            entries.push(Entry { path: relative(found.path()), kind });
+        }
+    }
+    Ok(entries)
+}
+
+/// What a build in the tree or a version control leaves, by its path below
+/// the top.
+#[must_use]
+pub fn is_build_product(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    let parts: Vec<&[u8]> = path.iter().map(OsStrExt::as_bytes).collect();
+    let folder = match parts.as_slice() {
+        [b".git"] | [b"include", b"config" | b"generated"] => true,
+        [b"arch", _, b"include", b"generated"] => true,
+        _ => false,
+    };
+    // `.config`, `.config.old`; only at the top is it kbuild's.
+    let configuration = parts.len() == 1 && name.starts_with(b".config");
+    let command = name.starts_with(b".") && name.ends_with(b".cmd");
+    folder || configuration || command || name.ends_with(b".o")
+}
+
+/// What tells that a tree's content may have changed: names, sizes, dates,
+/// modes and inodes, as git's index has them.
+fn stamp(root: &Path, files: &[Entry]) -> Result<Digest, Error> {
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    for entry in files {
+        let path = if entry.path.as_os_str().is_empty() {
+            root.to_owned()
+        } else {
+            root.join(&entry.path)
+        };
+        let found = fs::symlink_metadata(&path)?;
+        hasher.update(entry.path.as_os_str().as_bytes());
+        hasher.update(&[0]);
+        for number in [found.size(), found.ino(), u64::from(found.mode())] {
+            hasher.update(&number.to_le_bytes());
+        }
+        for number in [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()] {
+            hasher.update(&number.to_le_bytes());
+        }
+    }
+    Ok(hasher.finish())
+}
+
+#[derive(Serialize, Deserialize)]
+struct Remembered {
+    stamp: Digest,
+    digest: Digest,
+}
+
+/// The digest that was computed for this stamp, or computed now.
+fn remembered(
+    path: &Path,
+    stamp: Digest,
+    options: &Options,
+    compute: impl FnOnce() -> Result<Digest, Error>,
+) -> Result<Digest, Error> {
+    let name = Digest::sha256(path.as_os_str().as_bytes());
+    let file = options.downloads.join("local").join(format!("{}.json", &name.hex()[..32]));
+    let known = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    if let Some(Remembered { digest, .. }) = known.filter(|known: &Remembered| known.stamp == stamp)
+    {
+        return Ok(digest);
+    }
+    let digest = compute()?;
+    let text = serde_json::to_vec(&Remembered { stamp, digest: digest.clone() });
+    fsutil::write_atomic(&file, &text.map_err(std::io::Error::from)?)?;
+    Ok(digest)
+}
+
+/// The content's digest. Each file's part is computed by itself, on all
+/// cores, and they are put together in order.
+fn tree_digest(root: &Path, files: &[Entry], reporter: &dyn Reporter) -> Result<Digest, Error> {
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Vec<(usize, Digest)>, Error> {
+        let mut parts = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(entry) = files.get(index) else { return Ok(parts) };
+            if let Some(signal) = interrupt::requested() {
+                return Err(Error::Interrupted(signal));
+            }
+            parts.push((index, content_digest(root, entry)?));
+            progress(index, files.len(), reporter);
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(8);
+    let results: Vec<_> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let panicked = |_| Err(std::io::Error::other("a hashing thread panicked").into());
+        workers.into_iter().map(|worker| worker.join().unwrap_or_else(panicked)).collect()
+    });
+    let mut parts: Vec<(usize, Digest)> =
+        results.into_iter().collect::<Result<Vec<_>, Error>>()?.concat();
+    parts.sort_unstable_by_key(|(index, _)| *index);
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    for (entry, (_, digest)) in files.iter().zip(&parts) {
+        hasher.update(line_of(entry, digest).as_slice());
+    }
+    Ok(hasher.finish())
+}
+
+fn progress(index: usize, total: usize, reporter: &dyn Reporter) {
+    if index.is_multiple_of(512) {
+        reporter.event(Event::Progress {
+            stage: Stage::Verify,
+            done: index as u64,
+            total: Some(total as u64),
+            unit: Unit::Files,
+            current: String::new(),
+        });
+    }
+}
+
+/// One entry in the text that is hashed. A path may hold anything but NUL.
+fn line_of(entry: &Entry, digest: &Digest) -> Vec<u8> {
+    let kind = match entry.kind {
+        Kind::File { executable: false } => "file",
+        Kind::File { executable: true } => "executable",
+        Kind::Link => "link",
+    };
+    let head = format!("{kind} {} ", digest.hex());
+    [head.as_bytes(), entry.path.as_os_str().as_bytes(), b"\0"].concat()
+}
+
+fn content_digest(root: &Path, entry: &Entry) -> Result<Digest, Error> {
+    let path = root.join(&entry.path);
+    if entry.kind == Kind::Link {
+        return Ok(Digest::sha256(fs::read_link(&path)?.as_os_str().as_bytes()));
+    }
+    let mut reader = DigestReader::new(Algorithm::Sha256, fs::File::open(&path)?);
+    std::io::copy(&mut reader, &mut std::io::sink())?;
+    Ok(reader.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::report::Silent;
+
+    const MAKEFILE: &str = "# SPDX\nVERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 117\n\
+                            EXTRAVERSION =\nNAME = Baby Opossum Posse\n";
+
+    fn tree() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, content) in [
+            ("Makefile", MAKEFILE),
+            ("kernel/fork.c", "int x;"),
+            ("include/config/auto.conf", "X=y"),
+            ("include/generated/autoconf.h", "#define X"),
+            ("arch/x86/include/generated/asm/x.h", "x"),
+            (".config", "X=y"),
+            (".config.old", "X=n"),
+            ("kernel/fork.o", "o"),
+            ("kernel/.fork.o.cmd", "gcc"),
+        ] {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        folder
+    }
+
+    fn digest(root: &Path) -> Digest {
+        tree_digest(root, &files(root, &Silent).unwrap(), &Silent).unwrap()
+    }
+
+    fn names(root: &Path) -> Vec<String> {
+        let files = files(root, &Silent).unwrap();
+        files.iter().map(|entry| entry.path.display().to_string()).collect()
+    }
+
+    #[test]
+    fn the_version_is_in_the_makefile() {
+        let candidate = "VERSION = 6\nPATCHLEVEL = 13\nSUBLEVEL = 0\nEXTRAVERSION = -rc4\n";
+        let custom = "VERSION=4\nPATCHLEVEL=4\nSUBLEVEL=178\nEXTRAVERSION=-mine\n";
+        for (text, expected) in
+            [(MAKEFILE, "6.12.117"), (candidate, "6.13-rc4"), (custom, "4.4.178")]
+        {
+            assert_eq!(makefile_version(text), Some(expected.parse().unwrap()));
+        }
+        for text in ["", "VERSION = 1.2.3\n", "VERSION = 6\nPATCHLEVEL = 1\n", "all:\n\tcc x.c\n"] {
+            assert_eq!(makefile_version(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn build_products_are_no_part_of_a_tree() {
+        let folder = tree();
+        assert_eq!(names(folder.path()), ["Makefile", "kernel/fork.c"]);
+    }
+
+    #[test]
+    fn the_digest_is_of_names_kinds_and_contents_only() {
+        let (one, two) = (tree(), tree());
+        fs::remove_file(two.path().join("kernel/fork.o")).unwrap();
+        let original = digest(one.path());
+        assert_eq!(original, digest(two.path()), "elsewhere, later, without build products");
+        let file = two.path().join("kernel/fork.c");
+        fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
+        let executable = digest(two.path());
+        fs::write(&file, "int y;").unwrap();
+        let changed = digest(two.path());
+        fs::remove_file(&file).unwrap();
+        fs_err::os::unix::fs::symlink("int y;", &file).unwrap();
+        let link = digest(two.path());
+        let all = [&original, &executable, &changed, &link];
+        for (index, digest) in all.iter().enumerate() {
+            assert!(all[..index].iter().all(|other| other != digest), "{index}");
+        }
+    }
+
+    #[test]
+    fn git_lists_a_checkout() {
+        let folder = tree();
+        let git = |args: &[&str]| Program::new("git").arg("-C").arg(folder.path()).args(args).run();
+        git(&["init", "-q"]).unwrap();
+        fs::write(folder.path().join(".gitignore"), "*.o\n.*.cmd\n.config*\ngenerated\n").unwrap();
+        git(&["add", "-A"]).unwrap();
+        fs::write(folder.path().join("new.c"), "").unwrap();
+        fs::remove_file(folder.path().join("kernel/fork.c")).unwrap();
+        let expected = [".gitignore", "Makefile", "include/config/auto.conf", "new.c"];
+        assert_eq!(names(folder.path()), expected);
+    }
+
+    #[test]
+    fn the_version_is_read_out_of_tarballs_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let tarball = |top: &str, name: &str| {
+            let mut builder = tar::Builder::new(Vec::new());
+            for (path, text) in [("kernel/Makefile", "obj-y = x\n"), ("Makefile", MAKEFILE)] {
+                let mut header = tar::Header::new_gnu();
+                header.set_size(text.len() as u64);
+                header.set_mode(0o644);
+                builder.append_data(&mut header, format!("{top}{path}"), text.as_bytes()).unwrap();
+            }
+            let bytes = zstd::stream::encode_all(builder.into_inner().unwrap().as_slice(), 1);
+            let path = folder.path().join(name);
+            fs::write(&path, bytes.unwrap()).unwrap();
+            path
+        };
+        // The name says another compression: it does not count.
+        let path = tarball("linux-6.12.117/", "x.tar.gz");
+        assert_eq!(version(&path).unwrap().to_string(), "6.12.117");
+        assert_eq!(version(&tarball("", "bare")).unwrap().to_string(), "6.12.117");
+        let deep = tarball("a/b/", "deep");
+        assert!(matches!(version(&deep), Err(Error::NotASource { .. })));
+        let cut = fs::read(&path).unwrap();
+        fs::write(&path, &cut[..40]).unwrap();
+        assert!(matches!(version(&path), Err(Error::Damaged { .. })));
+    }
+
+    #[test]
+    fn another_version_than_asked_for_is_an_error() {
+        let found = KernelVersion::new(6, 12, 117);
+        let check =
+            |request: &str| check_version(Path::new("x"), found, request.parse().unwrap()).is_ok();
+        assert!(check("6.12") && check("6.12.117") && check("stable"));
+        assert!(!check("6.12.116") && !check("6.1"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_makefile_is_read(text in "(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION| = |[0-9a-z-]{1,3}|\n){0,30}") {
+            _ = makefile_version(&text);
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! What is kept of archives and answers, so that the next time nothing is
+//! asked and nothing is checked twice.
+//!
+//! An archive counts only with its record beside it, which is written last.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Digest;
+use crate::fsutil::{self, Lock};
+use crate::proc::interrupt;
+use crate::report::Reporter;
+use crate::settings::{KernelRequest, KernelVersion};
+
+use super::{Archive, Error, Options, Provenance, Provider, Resolved, Verified, keys};
+
+/// The form of the files below; others are as if absent.
+const FORMAT: u32 = 1;
+/// How long an answer to "which is the newest" counts.
+const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Record {
+    format: u32,
+    version: KernelVersion,
+    /// The archive's file name.
+    archive: String,
+    /// Its length in bytes.
+    size: u64,
+    provenance: Provenance,
+    /// The user's keyring that vouched for it, if one did.
+    keyring: Option<Digest>,
+}
+
+/// The folder of a provider's archives.
+pub(super) fn folder(options: &Options, provider: Provider) -> PathBuf {
+    options.downloads.join(provider.to_string())
+}
+
+fn record_path(archive: &Path) -> PathBuf {
+    archive.with_added_extension("json")
+}
+
+/// The name under which an archive grows.
+pub(super) fn partial_path(archive: &Path) -> PathBuf {
+    let name = archive.file_name().unwrap_or_default().to_string_lossy();
+    archive.with_file_name(format!(".{name}.partial"))
+}
+
+/// Waits until nobody else works on the archive.
+pub(super) fn lock(archive: &Path, reporter: &dyn Reporter) -> Result<Lock, Error> {
+    let name = archive.file_name().unwrap_or_default().to_string_lossy();
+    let waiting = || reporter.note(format!("waiting for another run that fetches {name}"));
+    let path = archive.with_file_name(format!(".{name}.lock"));
+    Lock::acquire(&path, waiting, || interrupt::requested().is_some()).map_err(|error| {
+        match interrupt::requested() {
+            Some(signal) => Error::Interrupted(signal),
+            None => Error::Io(error),
+        }
+    })
+}
+
+/// A provider's archive of the version that is there, whole and verified in
+/// a way that counts with these options.
+pub(super) fn find(
+    options: &Options,
+    provider: Provider,
+    version: KernelVersion,
+) -> Result<Option<Archive>, Error> {
+    let folder = folder(options, provider);
+    let Ok(entries) = fs::read_dir(&folder) else { return Ok(None) };
+    let keyring = keys::fingerprint_of_file(options.keyring)?;
+    let records = entries.flatten().map(|entry| entry.path()).filter(|path| {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        name.ends_with(b".json") && !name.starts_with(b".")
+    });
+    // In order of names, so that two runs choose the same one.
+    let mut records: Vec<PathBuf> = records.collect();
+    records.sort_unstable();
+    Ok(records.iter().rev().find_map(|path| {
+        let record = read::<Record>(path).filter(|record| record.format == FORMAT)?;
+        let fits = record.version == version && counts(&record, options, keyring.as_ref());
+        let archive = folder.join(&record.archive);
+        let whole = fs::metadata(&archive).is_ok_and(|found| found.len() == record.size);
+        (fits && whole).then_some(Archive { path: archive, version, provenance: record.provenance })
+    }))
+}
+
+/// Whether a verification of then is one for the options of now.
+fn counts(record: &Record, options: &Options, keyring: Option<&Digest>) -> bool {
+    if options.sha256.is_some_and(|wanted| *wanted != record.provenance.digest) {
+        return false;
+    }
+    match &record.provenance.verified {
+        Verified::Unverified => options.insecure_source,
+        Verified::Checksum => options.sha256.is_some(),
+        Verified::DistributionArchive { .. } | Verified::Local => true,
+        Verified::OpenPgp { .. } | Verified::SignedChecksum { .. } => {
+            record.keyring.is_none() || record.keyring.as_ref() == keyring
+        }
+    }
+}
+
+/// Writes the record of an archive that lies whole under its name.
+pub(super) fn keep(
+    path: &Path,
+    version: KernelVersion,
+    provenance: Provenance,
+    keyring: Option<&Path>,
+) -> Result<Archive, Error> {
+    let record = Record {
+        format: FORMAT,
+        version,
+        archive: provenance.name.clone(),
+        size: fs::metadata(path)?.len(),
+        provenance: provenance.clone(),
+        keyring: keys::fingerprint_of_file(keyring)?,
+    };
+    write(&record_path(path), &record)?;
+    Ok(Archive { path: path.to_owned(), version, provenance })
+}
+
+fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(std::io::Error::from)?;
+    text.push(b'\n');
+    Ok(fsutil::write_atomic(path, &text)?)
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Remembered {
+    format: u32,
+    /// Seconds since 1970.
+    at: u64,
+    question: String,
+    resolved: Resolved,
+}
+
+/// What an answer depends on, in one line.
+fn question(request: KernelRequest, options: &Options) -> String {
+    let sources: Vec<String> = options.sources.iter().map(ToString::to_string).collect();
+    let urls = [options.kernel_org_url, options.releases_url, options.snapshot_url];
+    format!("{request} from {} at {}", sources.join(" "), urls.join(" "))
+}
+
+fn answer_path(question: &str, options: &Options) -> PathBuf {
+    let name = Digest::sha256(question.as_bytes());
+    options.downloads.join("resolved").join(format!("{}.json", &name.hex()[..32]))
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// The answer of less than a day ago.
+pub(super) fn remembered(request: KernelRequest, options: &Options) -> Option<Resolved> {
+    let question = question(request, options);
+    let found: Remembered = read(&answer_path(&question, options))?;
+    // A clock that was set back makes an answer of the future: not fresh.
+    let age = now().checked_sub(found.at)?;
+    let fresh = age < REMEMBERED.as_secs();
+    (found.format == FORMAT && found.question == question && fresh).then_some(found.resolved)
+}
+
+/// Keeps an answer for a day.
+pub(super) fn remember(
+    request: KernelRequest,
+    options: &Options,
+    resolved: &Resolved,
+) -> Result<(), Error> {
+    let question = question(request, options);
+    let path = answer_path(&question, options);
+    let resolved = resolved.clone();
+    write(&path, &Remembered { format: FORMAT, at: now(), question, resolved })
+}

@@ -1,0 +1,81 @@
+//! The `debian` provider against this host's apt. Skipped, with the reason
+//! said, where there is no apt or it lists no kernel source.
+
+use std::path::Path;
+
+use fs_err as fs;
+use stage1_builder::proc::{self, Program};
+use stage1_builder::report::Collected;
+use stage1_builder::source::{self, Options, Patience, Provider};
+
+fn options<'a>(downloads: &'a Path, state: &'a Path) -> Options<'a> {
+    Options {
+        sources: &[Provider::Debian],
+        kernel_org_url: source::KERNEL_ORG_URL,
+        releases_url: source::RELEASES_URL,
+        snapshot_url: source::SNAPSHOT_URL,
+        wkd_url: source::WKD_URL,
+        keyring: None,
+        sha256: None,
+        insecure_source: false,
+        downloads,
+        state,
+        local: None,
+        refresh: false,
+        patience: Patience::default(),
+    }
+}
+
+/// A series that this host's apt lists, or why the test can't be run.
+fn listed_series() -> Result<String, String> {
+    if proc::find("apt-get").is_none() || proc::find("apt-cache").is_none() {
+        return Err("no apt-get on this host".to_owned());
+    }
+    let names = Program::new("apt-cache").args(["pkgnames", "linux-source-"]).run();
+    let names = String::from_utf8(names.map_err(|error| error.to_string())?).unwrap();
+    let series = names.lines().filter_map(|name| name.strip_prefix("linux-source-"));
+    let series = series.filter(|text| text.parse::<stage1_builder::settings::Series>().is_ok());
+    series.min().map(str::to_owned).ok_or_else(|| "apt lists no linux-source package".to_owned())
+}
+
+#[test]
+fn a_series_is_fetched_through_apt_and_then_there() {
+    let series = match listed_series() {
+        Ok(series) => series,
+        Err(reason) => {
+            println!("skipped: {reason}");
+            return;
+        }
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let (downloads, state) = (folder.path().join("downloads"), folder.path().join("apt"));
+    let options = options(&downloads, &state);
+    let reporter = Collected::default();
+    let resolved = source::resolve(series.parse().unwrap(), &options, &reporter).unwrap();
+    assert_eq!(resolved.version.series().to_string(), series);
+    assert_eq!(resolved.provider, Provider::Debian);
+
+    let unknown = format!("{series}.99999").parse().unwrap();
+    let error = source::resolve(unknown, &options, &reporter).unwrap_err();
+    assert_eq!(error.fault(), stage1_builder::report::Fault::NotFound, "{error}");
+
+    let source = match source::fetch(&resolved, &options, &reporter) {
+        Err(error) if error.fault() == stage1_builder::report::Fault::Network => {
+            println!("skipped: the archive can't be reached: {error}");
+            return;
+        }
+        other => other.unwrap(),
+    };
+    assert_eq!(source.version(), resolved.version);
+    let source::Source::Tarball(archive) = &source else { panic!("no tarball") };
+    assert_eq!(source::local::version(&archive.path).unwrap(), resolved.version);
+    let started = std::time::Instant::now();
+    let exact = stage1_builder::settings::KernelRequest::Exact(resolved.version);
+    assert_eq!(source::resolve(exact, &options, &reporter).unwrap(), resolved);
+    assert_eq!(source::fetch(&resolved, &options, &reporter).unwrap(), source);
+    assert!(started.elapsed() < std::time::Duration::from_millis(50), "{:?}", started.elapsed());
+
+    let names = fs::read_dir(downloads.join("debian")).unwrap().flatten();
+    let left = names.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
+    assert_eq!(left.count(), 2, "the tarball and its record");
+}
