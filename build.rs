@@ -8,7 +8,7 @@
 
 use std::env;
 use std::error::Error;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,12 +21,14 @@ const TARGETS: [(&str, &str); 1] = [("x86_64", "x86_64-unknown-linux-gnu")];
 /// What cargo hands to a build script for the package being built, and what a
 /// user may have set for it. Each would change the programs' bytes, make the
 /// inner cargo wait for the outer one's folder, or run clippy instead of rustc.
-const NOT_OURS: [&str; 10] = [
+const NOT_OURS: [&str; 12] = [
+    "CARGO_INCREMENTAL",
     "CARGO_BUILD_RUSTC_WRAPPER",
     "CARGO_BUILD_RUSTC_WORKSPACE_WRAPPER",
     "CARGO_BUILD_RUSTFLAGS",
     "CARGO_BUILD_TARGET",
     "CARGO_BUILD_TARGET_DIR",
+    "CARGO_ENCODED_RUSTFLAGS",
     "CARGO_TARGET_DIR",
     "RUSTC_WORKSPACE_WRAPPER",
     "RUSTC_WRAPPER",
@@ -53,14 +55,26 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn build(guest: &Path, target: &str, target_dir: &Path) -> Result<(), Box<dyn Error>> {
+    // First, so that the folders which the flags map away are there.
+    cargo(guest, &["fetch", "--locked", "--quiet", "--target", target], &[])?;
+    let flags = flags(guest)?;
+    let programs = PROGRAMS.iter().flat_map(|program| ["--bin", program]);
+    let build = ["build", "--release", "--locked", "--quiet", "--target", target];
+    let args: Vec<&str> = build.into_iter().chain(programs).collect();
+    cargo(
+        guest,
+        &args,
+        &[
+            ("CARGO_ENCODED_RUSTFLAGS", flags.as_os_str()),
+            ("CARGO_TARGET_DIR", target_dir.as_ref()),
+        ],
+    )
+}
+
+/// Runs cargo in the guest's package, free of what the caller's is told.
+fn cargo(guest: &Path, args: &[&str], env: &[(&str, &OsStr)]) -> Result<(), Box<dyn Error>> {
     let mut command = command(&variable("CARGO")?);
-    command
-        .current_dir(guest)
-        .args(["build", "--release", "--locked", "--quiet", "--target", target, "--target-dir"])
-        .arg(target_dir)
-        .args(PROGRAMS.iter().flat_map(|program| ["--bin", program]))
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(guest)?)
-        .env("CARGO_INCREMENTAL", "0");
+    command.current_dir(guest).args(args);
     for name in NOT_OURS {
         command.env_remove(name);
     }
@@ -70,15 +84,16 @@ fn build(guest: &Path, target: &str, target_dir: &Path) -> Result<(), Box<dyn Er
             command.env_remove(&name);
         }
     }
-    let status = command.status()?;
+    let status = command.envs(env.iter().copied()).status()?;
     match status.success() {
         true => Ok(()),
-        false => Err(format!("the guest's programs for {target} did not build: {status}").into()),
+        false => Err(format!("cargo {} failed in guest/: {status}", args.join(" ")).into()),
     }
 }
 
 /// Static, and without a path of this machine. The list is joined as cargo
 /// wants it, so that folders may have spaces in their names.
+#[expect(clippy::disallowed_methods, reason = "a build script has no fs_err; absence is fine")]
 fn flags(guest: &Path) -> Result<OsString, Box<dyn Error>> {
     let mut flags = OsString::from("-Ctarget-feature=+crt-static");
     let mut map = |from: &Path, to: &str| {
@@ -86,7 +101,14 @@ fn flags(guest: &Path) -> Result<OsString, Box<dyn Error>> {
         flags.push(from);
         flags.push(format!("={to}"));
     };
-    map(&cargo_home()?, "/cargo");
+    // The last that fits wins. Registries have a hash of their address in
+    // their folders' names, and vendored packages lie in the repository.
+    let home = cargo_home()?;
+    map(&home, "/cargo");
+    for registry in fs::read_dir(home.join("registry/src")).into_iter().flatten().flatten() {
+        map(&registry.path(), "/packages");
+    }
+    map(guest.parent().unwrap_or(guest), "/source");
     map(guest, "/guest");
     // No build id: it would be the only thing left that a linker invents.
     flags.push("\u{1f}-Clink-arg=-Wl,--build-id=none");

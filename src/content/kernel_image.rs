@@ -64,9 +64,9 @@ pub(super) fn check_reboot(vmlinux: &Path) -> Result<(), Error> {
     }
 }
 
-/// What must be built in for rkt's init, derived from rkt's sources and from
-/// the configuration of its own kernel.
-const BUILT_IN: &[&str] = &[
+/// What must be built in for rkt's init, as names without `CONFIG_`; derived
+/// from rkt's sources and from the configuration of its own kernel.
+pub const RKT_BUILT_IN: &[&str] = &[
     "NET_9P",
     "NET_9P_VIRTIO",
     "9P_FS",
@@ -107,7 +107,7 @@ const BUILT_IN: &[&str] = &[
 /// Names all that are not.
 pub(super) fn check_config(config: &str) -> Result<(), Error> {
     let lines: std::collections::HashSet<&str> = config.lines().collect();
-    let missing: Vec<&'static str> = BUILT_IN
+    let missing: Vec<&'static str> = RKT_BUILT_IN
         .iter()
         .copied()
         .filter(|symbol| !lines.contains(format!("CONFIG_{symbol}=y").as_str()))
@@ -119,11 +119,11 @@ pub(super) fn check_config(config: &str) -> Result<(), Error> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
 
     /// The shortest thing with a bzImage's header.
-    pub(crate) fn image_saying(text: &str) -> Vec<u8> {
+    fn image_saying(text: &str) -> Vec<u8> {
         let mut image = vec![0; 0x400];
         image[0x202..0x206].copy_from_slice(b"HdrS");
         image[0x20e..0x210].copy_from_slice(&0x100u16.to_le_bytes());
@@ -132,8 +132,8 @@ pub(super) mod tests {
     }
 
     /// A `.config` that has all that rkt needs.
-    pub(crate) fn full_config() -> String {
-        BUILT_IN.iter().map(|symbol| format!("CONFIG_{symbol}=y\n")).collect()
+    fn full_config() -> String {
+        RKT_BUILT_IN.iter().map(|symbol| format!("CONFIG_{symbol}=y\n")).collect()
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::{Path, PathBuf};
 
 use super::Error;
@@ -64,11 +65,14 @@ impl Rootfs {
                 return Err(refused(path, "a parent of it is not a folder"));
             }
         }
-        match self.nodes.insert(path.to_owned(), node) {
-            None => Ok(()),
+        match self.nodes.entry(path.to_owned()) {
+            Entry::Vacant(place) => {
+                place.insert(node);
+                Ok(())
+            }
             // A folder that a file below it brought along is no second one.
-            Some(Node::Dir) if self.nodes.get(path) == Some(&Node::Dir) => Ok(()),
-            Some(_) => Err(refused(path, "it is there already")),
+            Entry::Occupied(there) if *there.get() == Node::Dir && node == Node::Dir => Ok(()),
+            Entry::Occupied(_) => Err(refused(path, "it is there already")),
         }
     }
 
@@ -215,11 +219,11 @@ mod tests {
     #[test]
     fn parents_come_along_and_nothing_stands_twice() {
         let mut rootfs = Rootfs::new();
-        rootfs.insert_bytes("usr/lib64/file", *b"x", false).unwrap();
+        rootfs.insert_bytes("usr/lib64/file", b"x".as_slice(), false).unwrap();
         assert_eq!(rootfs.get("usr/lib64"), Some(&Node::Dir));
         rootfs.insert("usr/lib64", Node::Dir).unwrap();
         for path in ["usr/lib64/file", "usr/lib64/file/below", "usr"] {
-            assert!(rootfs.insert_bytes(path, *b"y", false).is_err(), "{path}");
+            assert!(rootfs.insert_bytes(path, b"y".as_slice(), false).is_err(), "{path}");
         }
         assert!(rootfs.insert("usr/lib64/file", Node::Dir).is_err());
     }
@@ -234,7 +238,7 @@ mod tests {
     #[test]
     fn links_that_lead_nowhere_go() {
         let mut rootfs = Rootfs::new();
-        rootfs.insert_bytes("source/arch/x86/include/asm/a.h", *b"", false).unwrap();
+        rootfs.insert_bytes("source/arch/x86/include/asm/a.h", b"".as_slice(), false).unwrap();
         for (path, target) in [
             ("build", "source"),
             ("source/include/arch", "../arch"),
@@ -263,7 +267,7 @@ mod tests {
             let mut rootfs = Rootfs::new();
             for path in &paths {
                 // Some are refused; what is in must still hold.
-                _ = rootfs.insert_bytes(path, *b"x", false);
+                _ = rootfs.insert_bytes(path, b"x".as_slice(), false);
             }
             let mut seen = std::collections::BTreeSet::new();
             for (path, _) in rootfs.iter() {
