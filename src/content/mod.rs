@@ -1,1 +1,147 @@
-//! content
+//! What is in an image: an in-memory tree of kernel, headers, units and
+//! guest programs.
+//!
+//! Nothing is written here. A [`Rootfs`] maps paths to nodes; the bytes of a
+//! build's files stay where they are until the image is packed. It only says
+//! what matters to an image: kind, bytes, link target and one executable bit;
+//! owner, times and exact modes have no place in it, so that they can't
+//! differ between two builds.
+//!
+//! What is checked before a tree is handed on: the kernel says the release
+//! that the folder is named after, it has what rkt's init needs built in, it
+//! has rkt's reboot change, and every header that users name is there.
+
+mod guest;
+mod headers;
+mod host_tools;
+mod kernel_image;
+mod modules;
+mod rootfs;
+pub(crate) mod scan;
+mod stage1;
+mod upstream;
+
+use std::io;
+use std::path::PathBuf;
+
+pub use guest::{BIND_HEADERS, GUEST_PROGRAMS, GuestProgram, guest_program, guest_programs_digest};
+pub use kernel_image::{REBOOT_TEXT, RKT_BUILT_IN};
+pub use modules::{MODULES, kernel_modules};
+pub use rootfs::{Content, Node, Rootfs};
+pub use stage1::stage1_kvm;
+pub use upstream::{UPSTREAMS, Upstream};
+
+use crate::report::Fault;
+use crate::settings::{Arch, RktVersion};
+use crate::{proc, proc::interrupt};
+
+/// Why an image's tree can't be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A path that can't be in a tree.
+    #[error("'{path}' can't be in the image: {why}")]
+    Path {
+        /// The path.
+        path: String,
+        /// The rule that it breaks.
+        why: &'static str,
+    },
+    /// A release of rkt that is not known.
+    #[error("no stage1-kvm of rkt {version} is known")]
+    Upstream {
+        /// Which release.
+        version: RktVersion,
+    },
+    /// A file or folder of the build can't be read.
+    #[error("can't read the finished build")]
+    Read(#[source] io::Error),
+    /// The build lacks something.
+    #[error("the finished build has no {path}")]
+    Incomplete {
+        /// As it would be in the modules folder.
+        path: String,
+    },
+    /// The kernel's file is no bootable image with a version.
+    #[error("{} is not a bzImage that says its version", path.display())]
+    NotAnImage {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The kernel says another release than its headers' folder.
+    #[error("the kernel says it is {found}, its modules folder is for {wanted}")]
+    Release {
+        /// What it says.
+        found: String,
+        /// What it should say.
+        wanted: String,
+    },
+    /// The kernel would halt where rkt waits for a restart.
+    #[error("the kernel has no '{REBOOT_TEXT}': pods on it would never end")]
+    NoReboot,
+    /// Symbols that rkt's init needs are off or modules.
+    #[error("not built into the kernel, but needed by rkt's init: {symbols}")]
+    NotBuiltIn {
+        /// Their names, without `CONFIG_`.
+        symbols: String,
+    },
+    /// There is no guest program for the architecture.
+    #[error("no guest programs are built for {arch}")]
+    NoProgram {
+        /// Which architecture.
+        arch: Arch,
+    },
+    /// No program that strips.
+    #[error("strip: program not found")]
+    NoStrip,
+    /// Stripping a tool failed.
+    #[error("can't strip the build's tools")]
+    Strip(#[source] proc::Error),
+    /// The folder for temporary files can't be used.
+    #[error("can't use a temporary folder")]
+    Scratch(#[source] io::Error),
+    /// A search that can't be made.
+    #[error("can't search for the texts")]
+    Needles(#[source] regex::Error),
+}
+
+impl Error {
+    /// What kind of failure it is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Path { .. } | Self::Needles(_) => Fault::Internal,
+            Self::Upstream { .. } | Self::NoProgram { .. } => Fault::Settings,
+            Self::NotBuiltIn { .. } => Fault::Kconfig,
+            Self::NoStrip => Fault::MissingTools,
+            Self::Read(_) | Self::Scratch(_) => Fault::Storage,
+            Self::Strip(error) => match error.signal() {
+                Some(interrupt::Signal::Interrupt) => Fault::Interrupted,
+                Some(interrupt::Signal::Terminate) => Fault::Terminated,
+                None => Fault::Compile,
+            },
+            Self::Incomplete { .. }
+            | Self::NotAnImage { .. }
+            | Self::Release { .. }
+            | Self::NoReboot => Fault::Compile,
+        }
+    }
+
+    /// What mends it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Upstream { .. } => {
+                let known = (UPSTREAMS.first()?.version, UPSTREAMS.last()?.version);
+                Some(format!("S1B_UPSTREAM_STAGE1_KVM_VERSION can be {} to {}", known.0, known.1))
+            }
+            Self::NotBuiltIn { .. } => {
+                Some("set them to y in the kernel's configuration".to_owned())
+            }
+            Self::NoReboot => {
+                Some("the change to kernel/reboot.c was not applied to this source".to_owned())
+            }
+            Self::NoStrip => Some("apt-get install binutils".to_owned()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! `source/`: what an out-of-tree module and bcc compile against.
+//!
+//! The source tree's headers, makefiles and scripts, and what the build
+//! generated, laid together as a build inside the tree would leave them: the
+//! single folder that distributions ship, too. Hidden files, `.cmd` files and
+//! objects stay out: they hold paths of the machine that built them.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use fs_err as fs;
+use walkdir::WalkDir;
+
+use super::rootfs::{Rootfs, text};
+use super::{Error, host_tools};
+use crate::compile::KernelArtifacts;
+
+/// Folders of `scripts/` that only serve work on the kernel itself.
+/// `scripts/dtc` also holds symlinks to other architectures, not shipped.
+const SCRIPTS_OUT: [&str; 5] = ["coccinelle", "dtc", "gdb", "kconfig", "package"];
+
+/// Files of the build's `scripts/` that compiling a module reads.
+/// `module.lds` is generated since Linux 5.10 (596b0474d3d9).
+const GENERATED_SCRIPTS: [&str; 3] =
+    ["scripts/module.lds", "scripts/mod/elfconfig.h", "scripts/mod/devicetable-offsets.h"];
+
+/// Adds the merged folder at `to`.
+///
+/// # Errors
+/// When a piece can't be read or a tool can't be stripped.
+pub(super) fn add_source(
+    artifacts: &KernelArtifacts,
+    to: &str,
+    rootfs: &mut Rootfs,
+) -> Result<(), Error> {
+    let arch = format!("arch/{}", artifacts.arch.source_folder());
+    let arch_include = format!("{arch}/include");
+    let mut from_tree = Copier { from: &artifacts.tree, to, rootfs };
+    from_tree.folder("include", |path| !matches!(first(path), "generated" | "config"))?;
+    from_tree.folder(&arch_include, |path| first(path) != "generated")?;
+    from_tree.folder("scripts", |path| !SCRIPTS_OUT.contains(&first(path)))?;
+    from_tree.files_beside(&arch, |name| name.starts_with("Makefile") || name == "Kbuild")?;
+    from_tree.file("Makefile")?;
+    from_tree.file_if_present("Kbuild")?;
+
+    let mut from_build = Copier { from: &artifacts.build, to, rootfs };
+    from_build.folder("include/generated", |_| true)?;
+    from_build.folder(&format!("{arch_include}/generated"), |_| true)?;
+    // Beside these lies an empty mark for each symbol (`include/config/SMP`),
+    // which only tells an incremental build that the symbol was changed.
+    from_build.files_beside("include/config", |_| true)?;
+    for path in GENERATED_SCRIPTS {
+        from_build.file_if_present(path)?;
+    }
+    from_build.file(".config")?;
+    host_tools::add(&artifacts.build, to, rootfs)?;
+    add_symbol_versions(artifacts, to, rootfs)?;
+    // Users' scripts name `source/include/arch/<arch>/include`.
+    rootfs.insert_symlink(&format!("{to}/include/arch"), "../arch")
+}
+
+/// Adds the API headers, as `headers_install` left them, at `to`.
+///
+/// # Errors
+/// When they can't be read.
+pub(super) fn add_api_headers(
+    artifacts: &KernelArtifacts,
+    to: &str,
+    rootfs: &mut Rootfs,
+) -> Result<(), Error> {
+    Copier { from: &artifacts.api_headers, to, rootfs }.folder("", |_| true)
+}
+
+/// `Module.symvers` is complete after `make modules`; since Linux 5.8
+/// `make vmlinux` alone leaves `vmlinux.symvers` (269a535ca931), which is the
+/// same when nothing is built as a module.
+fn add_symbol_versions(
+    artifacts: &KernelArtifacts,
+    to: &str,
+    rootfs: &mut Rootfs,
+) -> Result<(), Error> {
+    let candidates = ["Module.symvers", "vmlinux.symvers"];
+    let found =
+        candidates.iter().map(|name| artifacts.build.join(name)).find(|path| path.is_file());
+    match found {
+        Some(path) => rootfs.insert_path(&format!("{to}/Module.symvers"), path, false),
+        None => Ok(()),
+    }
+}
+
+fn first(path: &str) -> &str {
+    path.split('/').next().unwrap_or(path)
+}
+
+/// Puts files of one host folder under one folder of the tree.
+struct Copier<'a> {
+    from: &'a Path,
+    to: &'a str,
+    rootfs: &'a mut Rootfs,
+}
+
+impl Copier<'_> {
+    /// A folder and what is below it, as far as `keep` wants; it is asked
+    /// with paths relative to that folder.
+    fn folder(&mut self, folder: &str, keep: impl Fn(&str) -> bool) -> Result<(), Error> {
+        let top = self.from.join(folder);
+        // `stays_out` cuts hidden folders off; the top itself may be hidden.
+        let entries = WalkDir::new(&top).min_depth(1).into_iter().filter_entry(|entry| {
+            let relative = entry.path().strip_prefix(&top).ok().and_then(Path::to_str);
+            relative.is_none_or(|relative| !stays_out(relative) && keep(relative))
+        });
+        for entry in entries {
+            let entry = entry.map_err(|error| Error::Read(error.into()))?;
+            if !entry.file_type().is_dir() {
+                self.entry(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The non-empty files of a folder that `keep` wants by name.
+    fn files_beside(&mut self, folder: &str, keep: impl Fn(&str) -> bool) -> Result<(), Error> {
+        for entry in fs::read_dir(self.from.join(folder)).map_err(Error::Read)? {
+            let entry = entry.map_err(Error::Read)?;
+            let metadata = entry.metadata().map_err(Error::Read)?;
+            let name = entry.file_name();
+            let wanted = name.to_str().is_some_and(|name| !stays_out(name) && keep(name));
+            if wanted && metadata.is_file() && metadata.len() > 0 {
+                self.entry(&entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &str) -> Result<(), Error> {
+        self.entry(&self.from.join(path))
+    }
+
+    fn file_if_present(&mut self, path: &str) -> Result<(), Error> {
+        match self.from.join(path).is_file() {
+            true => self.file(path),
+            false => Ok(()),
+        }
+    }
+
+    fn entry(&mut self, path: &Path) -> Result<(), Error> {
+        let relative = text(path.strip_prefix(self.from).unwrap_or(path))?;
+        let to = format!("{}/{relative}", self.to);
+        let metadata = fs::symlink_metadata(path).map_err(Error::Read)?;
+        if metadata.is_symlink() {
+            let target = fs::read_link(path).map_err(Error::Read)?;
+            return self.rootfs.insert_symlink(&to, text(&target)?);
+        }
+        let executable = metadata.permissions().mode() & 0o100 != 0;
+        self.rootfs.insert_path(&to, path, executable)
+    }
+}
+
+/// Whether a file has no place in an image, by its name: hidden (`.install`,
+/// `..install.cmd`, `.gitignore`), a command record, an object, or what an
+/// editor or `patch` left behind.
+fn stays_out(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let endings = [".cmd", ".o", ".orig", ".rej", "~"];
+    name.starts_with('.') || endings.iter().any(|ending| name.ends_with(ending))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_holds_build_paths_stays_out() {
+        for path in [".install", "linux/..install.cmd", "a/.b.o.cmd", "auto.conf.cmd", "x/fixdep.o"]
+        {
+            assert!(stays_out(path), "{path}");
+        }
+        for path in ["linux/kernel.h", "basic/fixdep", "auto.conf", "module.lds"] {
+            assert!(!stays_out(path), "{path}");
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What a rkt stage1-kvm image adds to the one that it depends on.
+
+use fs_err as fs;
+
+use super::guest::{BIND_HEADERS, guest_program};
+use super::kernel_image::{check_config, check_reboot};
+use super::upstream::Upstream;
+use super::{Error, Rootfs, kernel_modules};
+use crate::compile::KernelArtifacts;
+use crate::settings::RktVersion;
+
+/// The folder of our own programs: no name that upstream has.
+const PROGRAMS: &str = "usr/lib64/stage1-builder";
+
+/// The drop-in. Upstream's unit is written by rkt's init at
+/// `/usr/lib/systemd/system/prepare-app@.service`
+/// (`stage1/init/common/units.go`), and `usr/lib` leads to `lib64` there.
+const DROP_IN: &str = "usr/lib64/systemd/system/prepare-app@.service.d/10-bind-kernel-headers.conf";
+
+/// The tree of an image: the kernel under the name that this release of rkt
+/// looks for, the modules folder, and the drop-in with its program.
+///
+/// # Errors
+/// When the upstream release is unknown, the kernel lacks what rkt needs of
+/// it, or a piece of the build is absent.
+pub fn stage1_kvm(
+    artifacts: &KernelArtifacts,
+    upstream: RktVersion,
+    provenance: &[u8],
+) -> Result<Rootfs, Error> {
+    let upstream = Upstream::of(upstream)?;
+    let arch = artifacts.arch;
+    let program = guest_program(BIND_HEADERS, arch).ok_or(Error::NoProgram { arch })?;
+    let config = fs::read_to_string(artifacts.build.join(".config")).map_err(Error::Read)?;
+    check_config(&config)?;
+    check_reboot(&artifacts.build.join("vmlinux"))?;
+    let mut rootfs = kernel_modules(artifacts, provenance)?;
+    rootfs.insert_path(upstream.kernel_file, &artifacts.image, false)?;
+    rootfs.insert_bytes(&format!("{PROGRAMS}/{BIND_HEADERS}"), program.bytes, true)?;
+    rootfs.insert_bytes(DROP_IN, drop_in().into_bytes(), false)?;
+    Ok(rootfs)
+}
+
+/// `%I` is the unescaped instance, the app's root folder. The unit is of the
+/// one-shot kind: a failing `ExecStartPost=` fails it, and the app, which
+/// requires it, does not start. That is right: an app that is shown no
+/// headers, or another kernel's, would fail later for a worse reason.
+fn drop_in() -> String {
+    format!("[Service]\nExecStartPost=/{PROGRAMS}/{BIND_HEADERS} %I\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_drop_in_names_a_program_that_is_in_the_image() {
+        let line = drop_in();
+        let command = line.lines().find_map(|line| line.strip_prefix("ExecStartPost=/")).unwrap();
+        assert_eq!(command, format!("{PROGRAMS}/{BIND_HEADERS} %I"));
+    }
+}

@@ -1,0 +1,9 @@
+//! App Container Images: a tar of `manifest` and `rootfs/…`.
+
+mod manifest;
+mod read;
+mod write;
+
+pub use manifest::{DEFAULT_NAME, Dependency, Manifest, NameValue, is_image_name};
+pub use read::{Entry, Kind, Summary, read, read_file};
+pub use write::{WriteOptions, write};
