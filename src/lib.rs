@@ -27,3 +27,5 @@ pub mod content;
 pub mod pack;
 
 pub mod store;
+
+pub mod pipeline;

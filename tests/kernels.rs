@@ -137,7 +137,8 @@ impl Image {
         let manifest = fs::read_to_string(self.rootfs.with_file_name("manifest")).unwrap();
         let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
         let labels = manifest["labels"].as_array().unwrap();
-        let label = |name| labels.iter().find(|label| label["name"] == name).unwrap()["value"].clone();
+        let label =
+            |name| labels.iter().find(|label| label["name"] == name).unwrap()["value"].clone();
         let version = label("kernelversion").as_str().unwrap().to_owned();
         assert!(self.release.starts_with(&version) && self.release.ends_with("-kinvolk-v1"));
         assert_eq!(label("version"), "1.30.0");
@@ -176,7 +177,8 @@ impl Image {
         let archive = initramfs(folder, SCRIPT, &[("hello.ko", &module)]);
         let console = boot(&self.kernel(), &archive);
         assert_eq!(after(&console, "s1b-release: "), Some(self.release.as_str()), "{console}");
-        let sum = Program::new("sha256sum").arg(self.modules().join("source/.config")).run().unwrap();
+        let sum =
+            Program::new("sha256sum").arg(self.modules().join("source/.config")).run().unwrap();
         let sum = String::from_utf8(sum).unwrap();
         let sum = sum.split_whitespace().next().unwrap();
         assert!(after(&console, "s1b-config: ").unwrap().starts_with(sum), "{console}");

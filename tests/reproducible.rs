@@ -47,9 +47,13 @@ fn folders_times_jobs_and_kills_do_not_change_a_byte() {
 /// Debian's source of 6.1, as a plain tarball: fetched through the product.
 fn source() -> PathBuf {
     let project = tempfile::tempdir().unwrap();
-    let plan = builder(project.path())
-        .env("S1B_CACHE_DIR", shared_cache())
-        .args(["build", "6.1", "--kernel-sources", "debian", "--dry-run"]);
+    let plan = builder(project.path()).env("S1B_CACHE_DIR", shared_cache()).args([
+        "build",
+        "6.1",
+        "--kernel-sources",
+        "debian",
+        "--dry-run",
+    ]);
     let (code, _, stderr) = outcome(plan);
     assert_eq!(code, 0, "{stderr}");
     let found = Program::new("find")
@@ -169,7 +173,8 @@ impl Folder {
         let config = self.root.path().join("config/linux-6.1.config");
         let Ok(text) = fs::read_to_string(&config) else { return };
         let before = self.compiled();
-        fs::write(&config, text.replace("# CONFIG_SYSVIPC is not set", "CONFIG_SYSVIPC=y")).unwrap();
+        fs::write(&config, text.replace("# CONFIG_SYSVIPC is not set", "CONFIG_SYSVIPC=y"))
+            .unwrap();
         assert_ne!(self.build(&[]).0, id);
         let incremental = self.compiled();
         println!("objects: {before} cold or resumed, {incremental} for one option");

@@ -141,14 +141,12 @@ impl clap::FromArgMatches for SettingFlags {
 }
 
 fn flag(setting: &'static Setting) -> clap::Arg {
-    let default = match setting.default {
-        BuiltIn::Text(text) => format!(" [default: {text}]"),
-        BuiltIn::Computed(text) | BuiltIn::Unset(text) => format!(" [default: {text}]"),
-    };
+    let (BuiltIn::Text(default) | BuiltIn::Computed(default) | BuiltIn::Unset(default)) =
+        setting.default;
     let flag = clap::Arg::new(setting.flag)
         .long(setting.flag)
-        .help(format!("{}{default}", setting.help))
-        .help_heading(format!("Settings: {}", setting.group));
+        .help(format!("{} [default: {default}]", setting.help))
+        .help_heading(setting.group);
     match setting.placeholder {
         Some(placeholder) => flag
             .value_name(placeholder)

@@ -2,6 +2,7 @@
 
 use stage1_builder::pipeline::{self, Error};
 use stage1_builder::report::Reporter;
+use stage1_builder::store::Store;
 
 use super::args::{Build, Global};
 use super::output;
@@ -17,7 +18,8 @@ pub(super) fn run(global: &Global, build: &Build) -> Result<(), Error> {
         return Ok(());
     }
     if build.dry_run {
-        let plan = pipeline::plan(&settings, build.refresh, reporter)?;
+        let plan =
+            pipeline::plan(&settings, &Store::new(&settings.cache_dir), build.refresh, reporter)?;
         return output::result(&plan.explain()).map_err(Error::Output);
     }
     let built = pipeline::build(&settings, build.refresh, reporter)?;

@@ -34,7 +34,9 @@ pub(super) fn reporter(global: &Global, debug: bool) -> Box<dyn Reporter> {
 
 fn colors() -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    io::stderr().is_terminal() && !set("NO_COLOR") && std::env::var_os("TERM") != Some("dumb".into())
+    io::stderr().is_terminal()
+        && !set("NO_COLOR")
+        && std::env::var_os("TERM") != Some("dumb".into())
 }
 
 /// The chain of causes, a hint, and the exit code of the fault.

@@ -12,6 +12,11 @@ use crate::fsutil;
 const FOLDER: &str = "api-headers";
 const FRESH: &str = ".api-headers-new";
 
+/// The folder that holds `linux/`, below the object folder.
+pub(super) fn folder(objects: &Path) -> PathBuf {
+    objects.join(FOLDER).join("include")
+}
+
 /// Installs the headers into a fresh folder and moves it in place whole.
 /// Gives the folder that holds `linux/`.
 pub(super) fn install(make: &Make<'_>) -> Result<PathBuf, Error> {

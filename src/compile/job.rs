@@ -184,7 +184,17 @@ impl Job<'_> {
         reporter.started(Stage::Headers, make.objects.display().to_string());
         let api_headers = headers::install(&make)?;
         reporter.finished(Stage::Headers, api_headers.display().to_string());
-        self.artifacts(&make, release, api_headers)
+        self.artifacts(release, api_headers)
+    }
+
+    /// What an earlier [`Job::compile`] left, if all of it is there. Whether
+    /// it was made of the same inputs, the caller knows.
+    #[must_use]
+    pub fn finished(&self) -> Option<KernelArtifacts> {
+        let release = format!("{}{}", self.version.release(), self.suffix);
+        let api_headers = headers::folder(&self.objects());
+        let complete = api_headers.is_dir();
+        complete.then(|| self.artifacts(release, api_headers).ok()).flatten()
     }
 
     fn check_release(&self, make: &Make<'_>) -> Result<String, Error> {
@@ -242,13 +252,8 @@ impl Job<'_> {
         Ok(done)
     }
 
-    fn artifacts(
-        &self,
-        make: &Make<'_>,
-        release: String,
-        api_headers: PathBuf,
-    ) -> Result<KernelArtifacts, Error> {
-        let build = make.objects.clone();
+    fn artifacts(&self, release: String, api_headers: PathBuf) -> Result<KernelArtifacts, Error> {
+        let build = self.objects();
         let folder = format!("arch/{}/boot", self.arch.source_folder());
         let image = build.join(folder).join(image_target(self.arch));
         let pieces = ["vmlinux", "System.map", ".config", "include/generated/utsrelease.h"];

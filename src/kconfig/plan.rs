@@ -92,6 +92,27 @@ impl Plan {
         self.full
     }
 
+    /// With more layers on top.
+    #[must_use]
+    pub fn with(mut self, extra: impl IntoIterator<Item = Fragment>) -> Self {
+        self.layers.extend(extra);
+        self
+    }
+
+    /// How many symbols are asked for.
+    #[must_use]
+    pub fn requests(&self) -> usize {
+        self.effective().len()
+    }
+
+    /// Whether a symbol (without `CONFIG_`) is asked to be built in.
+    #[must_use]
+    pub fn asks_for(&self, symbol: &str) -> bool {
+        let asked =
+            |one: &Effective<'_>| one.request.name == symbol && one.request.value.plain() == "y";
+        self.effective().iter().any(asked)
+    }
+
     /// The layers, the lowest first.
     #[must_use]
     pub fn layers(&self) -> &[Fragment] {

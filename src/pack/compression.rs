@@ -1,56 +1,12 @@
 //! What an image's file is compressed with.
 
-use std::fmt;
+use crate::settings::Compression;
 use std::io::{self, BufRead, Read, Write};
 use std::num::NonZero;
-use std::str::FromStr;
 
 use liblzma::stream::{Check, MtStreamBuilder};
 
 use super::gzip::Gzip;
-
-/// A compression of an image's file. rkt tells them apart by their magic
-/// numbers, and refuses zstd.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub enum Compression {
-    /// Plain tar.
-    None,
-    /// The default: every reader has it.
-    #[default]
-    Gzip,
-    /// Smaller, slower; rkt needs an `xz` program on its host for it.
-    Xz,
-}
-
-impl Compression {
-    /// Every one.
-    pub const ALL: [Self; 3] = [Self::None, Self::Gzip, Self::Xz];
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Gzip => "gzip",
-            Self::Xz => "xz",
-        }
-    }
-}
-
-impl fmt::Display for Compression {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Compression {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        Self::ALL
-            .into_iter()
-            .find(|compression| compression.name() == text)
-            .ok_or_else(|| format!("'{text}' is not a compression (none, gzip or xz)"))
-    }
-}
 
 /// Bytes of input in an xz block. Fixed, so that the output does not depend
 /// on the number of threads.

@@ -16,7 +16,7 @@ mod layout;
 use std::io;
 use std::path::PathBuf;
 
-pub use compression::Compression;
+pub use crate::settings::Compression;
 pub use layout::write_dir;
 
 use crate::content;

@@ -69,7 +69,9 @@ impl Error {
             Self::Pack(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Usage { hint, .. } => Some(hint.clone()),
-            Self::Install { .. } => Some("check the package sources, then run the command by hand".into()),
+            Self::Install { .. } => {
+                Some("check the package sources, then run the command by hand".into())
+            }
             Self::Output(_) => None,
         }
     }

@@ -1,10 +1,7 @@
-use std::fmt::Write as _;
-use std::path::PathBuf;
-
 use crate::compile::{self, Fix, Job, KernelArtifacts};
-use crate::kconfig::{self, DotConfig, Fragment, Severity};
+use crate::kconfig::{DotConfig, Fragment, Severity, Tree};
 use crate::report::{Reporter, Stage};
-use crate::settings::Settings;
+use crate::settings::{Insecure, Settings};
 use crate::source::{self, Outcome, Patch};
 use crate::store::{SourceStamp, Store, Workspace};
 
@@ -21,8 +18,8 @@ pub(super) struct Kernel {
 
 impl Kernel {
     /// Paths of this host that no image may hold.
-    pub(super) fn forbidden_paths(&self) -> Vec<PathBuf> {
-        vec![self.workspace.root().to_owned()]
+    pub(super) fn forbidden(&self) -> Vec<Vec<u8>> {
+        vec![self.workspace.root().as_os_str().as_encoded_bytes().to_owned()]
     }
 }
 
@@ -136,20 +133,29 @@ fn configure(
     reporter: &dyn Reporter,
 ) -> Result<(), Error> {
     reporter.started(Stage::Configure, plan.version.to_string());
-    let mut config = plan.config.clone();
-    for fix in job.fixes.iter().filter(|fix| !fix.config.is_empty()) {
-        config.push(Fragment::parse(&format!("fix {}", fix.id), &fix.fragment())?);
-    }
+    let asking = job.fixes.iter().filter(|fix| !fix.config.is_empty());
+    let fragments = asking.map(|fix| Fragment::parse(&format!("fix {}", fix.id), &fix.fragment()));
+    let config = plan.config.clone().with(fragments.collect::<Result<Vec<_>, _>>()?);
     let text = job.configure(&config.seed(&settings.suffix), reporter)?;
     let outcome = DotConfig::parse(".config", &text)?;
-    let findings = config.check(job.tree, settings.arch, &outcome)?;
-    for finding in findings.iter().filter(|finding| finding.severity == Severity::Warning) {
-        reporter.warning(finding.to_string());
+    let findings = if settings.insecure.contains(&Insecure::Kconfig) {
+        let tree = Tree::read(job.tree, settings.arch)?;
+        let findings = config.findings(&tree, settings.arch, &outcome);
+        reporter.warning("findings on the configuration don't count (--insecure-options=kconfig)");
+        findings
+    } else {
+        config.check(job.tree, settings.arch, &outcome)?
+    };
+    for finding in &findings {
+        match finding.severity {
+            Severity::Warning => reporter.detail(finding.to_string()),
+            Severity::Error => reporter.warning(finding.what.to_string()),
+        }
     }
-    let mut detail = format!("{} symbols as asked", config.count() - findings.len());
-    if !findings.is_empty() {
-        _ = write!(detail, ", {} not", findings.len());
-    }
+    let detail = match findings.len() {
+        0 => format!("all of {} symbols as asked", config.requests()),
+        count => format!("{} symbols asked for, {count} findings", config.requests()),
+    };
     reporter.finished(Stage::Configure, detail);
     Ok(())
 }

@@ -90,10 +90,8 @@ impl<'a> ImageKey<'a> {
 /// Fields are written in the order of their declaration: equal values are
 /// equal bytes.
 fn digest(value: &impl Serialize) -> Digest {
-    let mut writer = crate::digest::DigestWriter::new(
-        crate::digest::Algorithm::Sha256,
-        std::io::sink(),
-    );
+    let mut writer =
+        crate::digest::DigestWriter::new(crate::digest::Algorithm::Sha256, std::io::sink());
     // Writing to a sink can't fail, and neither can keys of strings.
     let written = serde_json::to_writer(&mut writer, value);
     debug_assert!(written.is_ok(), "{written:?}");

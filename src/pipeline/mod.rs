@@ -5,8 +5,8 @@
 //! takes milliseconds and no network.
 
 mod error;
-pub mod key;
 mod kernel;
+pub mod key;
 mod plan;
 mod provenance;
 mod tools;
@@ -68,12 +68,11 @@ fn make(
     )?;
     reporter.started(Stage::Pack, plan.file_name());
     let mut image = store.images().start(&plan.image_key)?;
-    let forbidden = kernel.forbidden_paths();
     let options = pack::aci::WriteOptions {
         epoch: kernel.artifacts.epoch,
-        compression: settings.compression.into(),
-        forbidden: &forbidden,
-        threads: settings.jobs,
+        compression: settings.compression,
+        forbidden: kernel.forbidden(),
+        threads: Some(settings.jobs),
     };
     let packed = pack::aci::write(&manifest, &rootfs, &options, image.file(), reporter)?;
     let record = Record {
@@ -85,7 +84,7 @@ fn make(
         release: kernel.artifacts.release.clone(),
     };
     if let Some(folder) = &settings.aci_dir {
-        pack::write_dir(&manifest, &rootfs, folder, &options)?;
+        pack::write_dir(&manifest, &rootfs, options.epoch, folder)?;
     }
     image.commit(&record)?;
     let size = text::bytes(record.size);

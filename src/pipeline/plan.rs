@@ -48,6 +48,19 @@ impl BuildPlan {
     pub fn file_name(&self) -> &str {
         &self.file_name
     }
+
+    /// All that is known before anything is done, for people and programs.
+    #[must_use]
+    pub fn explain(&self) -> String {
+        let plan = serde_json::json!({
+            "version": self.version,
+            "file": self.file_name,
+            "kernel_key": self.kernel_key,
+            "image_key": self.image_key,
+            "inputs": self.inputs,
+        });
+        format!("{plan:#}")
+    }
 }
 
 /// Finds out what will be built, fetching the source if it is not there.
@@ -69,6 +82,9 @@ pub fn plan(
     let config = config(settings, &version)?;
     let btf = config.asks_for("DEBUG_INFO_BTF");
     let toolchain = Toolchain::detect(&wanted(settings, version, btf))?;
+    if !source::is_here(&resolved, &options)? {
+        super::tools::check(settings, version, btf)?;
+    }
     let patches = patches(settings, &options, reporter)?;
     let source = source::fetch(&resolved, &options, reporter)?;
     assemble(settings, Parts { version, source, patches, config, btf, toolchain })
@@ -125,7 +141,8 @@ impl<'a> Places<'a> {
 fn config(settings: &Settings, version: &KernelVersion) -> Result<kconfig::Plan, Error> {
     let own = kconfig::find_user_config(&settings.config_dir, version)?;
     let own = own.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
-    let list = |names: &std::collections::BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>();
+    let list =
+        |names: &std::collections::BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>();
     let (on, off) = (list(&settings.features.enable), list(&settings.features.disable));
     Ok(kconfig::fragments(version, (&on, &off), own, Vec::new())?)
 }

@@ -39,6 +39,13 @@ pub fn provide(settings: &Settings, install: bool, reporter: &dyn Reporter) -> R
     }
 }
 
+/// The same for one version, before its source is fetched: everything that
+/// is missing is said at once.
+pub(super) fn check(settings: &Settings, version: KernelVersion, btf: bool) -> Result<(), Error> {
+    let missing = missing_for(settings, version, btf);
+    if missing.is_empty() { Ok(()) } else { Err(compile::Error::MissingTools(missing).into()) }
+}
+
 fn missing(settings: &Settings) -> Vec<Missing> {
     let series = match settings.kernel {
         KernelRequest::Exact(version) => version.series(),
@@ -46,7 +53,10 @@ fn missing(settings: &Settings) -> Vec<Missing> {
         _ => NEWEST,
     };
     let btf = series >= BTF && !settings.features.disable.contains("btf");
-    let version = KernelVersion::new(series.major, series.minor, 0);
+    missing_for(settings, KernelVersion::new(series.major, series.minor, 0), btf)
+}
+
+fn missing_for(settings: &Settings, version: KernelVersion, btf: bool) -> Vec<Missing> {
     let remote = settings.source.is_none();
     let signatures = remote && settings.kernel_sources.contains(&ProviderName::KernelOrg);
     compile::missing(&compile::Wanted { signatures, ..wanted(settings, version, btf) })

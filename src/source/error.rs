@@ -219,7 +219,10 @@ impl Error {
             | Self::NoSignature { .. }
             | Self::KeyNotPinned { .. }
             | Self::SignatureRefused { .. } => Fault::Verification,
-            Self::PatchChecksum { .. } | Self::NotAKeyring { .. } | Self::OtherVersion { .. } | Self::NoLocal => Fault::Settings,
+            Self::PatchChecksum { .. }
+            | Self::NotAKeyring { .. }
+            | Self::OtherVersion { .. }
+            | Self::NoLocal => Fault::Settings,
             Self::Damaged { .. } => Fault::Archive,
             Self::Program(error) => program(error),
             Self::Io(error) if error.kind() == io::ErrorKind::NotFound => Fault::NotFound,

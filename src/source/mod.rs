@@ -378,7 +378,8 @@ pub fn unpack_source(
 ) -> Result<Unpacked, UnpackError> {
     match source {
         Source::Tarball(archive) => {
-            let read = |source| UnpackError::Read { name: archive.provenance.name.clone(), source };
+            let read =
+                |source| UnpackError::Read { archive: archive.provenance.name.clone(), source };
             let file = fs_err::File::open(&archive.path).map_err(read)?.into_parts().0;
             let (_, reader) = decompress::reader(file).map_err(read)?;
             unpack::unpack(reader, &archive.provenance.name, into, reporter)

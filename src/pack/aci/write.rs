@@ -11,9 +11,10 @@ use super::Manifest;
 use crate::content::scan::{Needles, Scanned};
 use crate::content::{Content, Node, Rootfs};
 use crate::digest::{Algorithm, DigestWriter};
-use crate::pack::compression::{Compression, Compressor};
+use crate::pack::compression::Compressor;
 use crate::pack::{Error, Packed};
 use crate::report::{Event, Reporter, Stage, Unit};
+use crate::settings::Compression;
 
 /// How an image is written.
 #[derive(Debug, Clone, Default)]
