@@ -146,7 +146,7 @@ impl Image {
 
     fn config_has_what_rkt_needs(&self) {
         let text = fs::read_to_string(self.modules().join("source/.config")).unwrap();
-        let config = kconfig::DotConfig::parse(&text).unwrap();
+        let config = kconfig::DotConfig::parse(".config", &text).unwrap();
         let missing = kconfig::missing_for_rkt(&config);
         assert!(missing.is_empty(), "{missing:?}");
     }

@@ -37,6 +37,14 @@ pub enum Error {
         /// What in the tree may add to it.
         causes: Vec<String>,
     },
+    /// A path that makefiles can't take.
+    #[error("{}: make takes no path with '{character}' in it", .path.display())]
+    Path {
+        /// The source tree.
+        path: PathBuf,
+        /// What is in the way.
+        character: char,
+    },
     /// make failed.
     #[error("make {targets} failed: {failure}\nthe whole log is {}", .log.display())]
     Make {
@@ -108,6 +116,7 @@ impl Error {
             Self::Fixes { .. } => Fault::Internal,
             Self::Make { failure, .. } if failure.is_storage() => Fault::Storage,
             Self::Make { .. } => Fault::Compile,
+            Self::Path { .. } => Fault::Settings,
             Self::Files { .. } => Fault::Storage,
             Self::Stopped { signal } => of_signal(*signal),
             Self::Program { source } => source.signal().map_or(Fault::MissingTools, of_signal),
@@ -124,6 +133,7 @@ impl Error {
                  S1B_KERNEL_VERSION_SUFFIX to match"
                     .to_owned(),
             ),
+            Self::Path { .. } => Some("set S1B_BUILD_DIR to a plainer path".to_owned()),
             Self::Make { failure, log, .. } => Some(match failure.hint() {
                 Some(hint) => hint.to_owned(),
                 None => format!("less +/error: {}", log.display()),

@@ -189,7 +189,7 @@ static LEADS: LazyLock<Regex> = LazyLock::new(|| {
 
 static ERROR: LazyLock<Regex> = LazyLock::new(|| {
     regex(concat!(
-        r"(?:^|[\s:])(?:fatal )?error: |:\d+: Error: |^(?:ERROR|FAILED)[: ]|Assembler messages:$",
+        r"(?:^|[\s:])(?:fatal )?error: |:\d+: Error: |^(?:ERROR|FAILED)[: ]|^\S+:\d+: \*\*\* |Assembler messages:$",
         r"|undefined reference to|multiple definition of|: cannot find -?l?\S+|undefined symbol:",
         r"|Cannot find symbol for section|: failed$|[Ss]egmentation fault|Syntax error",
         r"|No rule to make target|does not support|unrecognized option",
@@ -295,6 +295,7 @@ mod tests {
             ("../init/main.c:3:10: fatal error: gelf.h: No such file or directory", "init/main.o"),
             ("entry.S:12: Error: no such instruction: `endbr65'", "entry.o"),
             ("FAILED: load BTF from vmlinux: Invalid argument", "vmlinux"),
+            ("../Makefile:144: *** source directory cannot contain spaces.  Stop.", "sub-make"),
             ("ERROR: modpost: \"x\" [y.ko] undefined!", "Module.symvers"),
         ] {
             let log = format!(

@@ -9,7 +9,7 @@ use super::progress::estimated_objects;
 use super::stamp::Stamp;
 use super::toolchain::{Compiler, Family};
 use super::variables::{Variables, timestamp};
-use super::{Error, KernelArtifacts, Toolchain, headers, pahole};
+use super::{Error, KernelArtifacts, Toolchain, headers, pahole, unfinished};
 use crate::fsutil::Lock;
 use crate::report::{Event, Reporter, Stage, Unit};
 use crate::settings::{Arch, KernelVersion};
@@ -128,14 +128,20 @@ impl Job<'_> {
     }
 
     /// Makes the object folder fit for this build: wipes it if it was made
-    /// with other tools or variables. Gives whether what was there is kept.
-    fn prepare(&self, make: &Make<'_>) -> Result<bool, Error> {
+    /// with other tools or variables, and removes what a killed make left.
+    fn prepare(&self, make: &Make<'_>, reporter: &dyn Reporter) -> Result<(), Error> {
+        check_path(self.tree)?;
+        for path in unfinished::clean(&make.objects)? {
+            reporter.detail(format!("left half-written, removed: {}", path.display()));
+        }
         let stamp = Stamp { toolchain: self.toolchain, variables: &make.variables };
-        let kept = stamp.prepare(&make.objects)?;
+        if !stamp.prepare(&make.objects)? {
+            reporter.detail(format!("a fresh object folder: {}", make.objects.display()));
+        }
         if self.btf {
             pahole::write(&make.objects, self.fixes)?;
         }
-        Ok(kept)
+        Ok(())
     }
 
     /// Completes `seed` to a configuration (`make olddefconfig`), puts it in
@@ -147,9 +153,7 @@ impl Job<'_> {
     pub fn configure(&self, seed: &str, reporter: &dyn Reporter) -> Result<String, Error> {
         let failed = |error| Error::files("can't write the configuration", error);
         let make = self.make();
-        if !self.prepare(&make)? {
-            reporter.detail(format!("a fresh object folder: {}", make.objects.display()));
-        }
+        self.prepare(&make, reporter)?;
         let log = fs::create_dir_all(crate::fsutil::parent(self.log));
         log.and_then(|()| fs::write(self.log, "")).map_err(failed)?;
         let (new, place) = (make.objects.join(NEW_CONFIG), make.objects.join(".config"));
@@ -174,12 +178,13 @@ impl Job<'_> {
     /// the first error), a piece is absent, or we are asked to stop.
     pub fn compile(&self, reporter: &dyn Reporter) -> Result<KernelArtifacts, Error> {
         let make = self.make();
-        self.prepare(&make)?;
+        self.prepare(&make, reporter)?;
+        let targets = self.targets(&make)?;
         let release = self.check_release(&make)?;
         let compiler = &self.toolchain.cc;
         let with = format!("{release} with {} {}", compiler.command, compiler.version);
         reporter.started(Stage::Compile, format!("{with}, {} jobs", self.jobs));
-        let objects = self.make_kernel(&make, reporter)?;
+        let objects = self.make_kernel(&make, &targets, reporter)?;
         reporter.finished(Stage::Compile, format!("{objects} objects"));
         reporter.started(Stage::Headers, make.objects.display().to_string());
         let api_headers = headers::install(&make)?;
@@ -225,20 +230,31 @@ impl Job<'_> {
         causes
     }
 
-    /// Makes the image and, where modules are on, `Module.symvers` and what
-    /// modules are compiled with. Gives the number of objects.
-    fn make_kernel(&self, make: &Make<'_>, reporter: &dyn Reporter) -> Result<u64, Error> {
-        let mut targets = vec![image_target(self.arch)];
+    /// The image and, where modules are on, `Module.symvers` and what modules
+    /// are compiled with. Where they are off, make refuses those targets.
+    fn targets(&self, make: &Make<'_>) -> Result<Vec<&'static str>, Error> {
         let config = fs::read_to_string(make.objects.join(".config"));
         let config = config.map_err(|error| Error::files("not configured", error))?;
+        let mut targets = vec![image_target(self.arch)];
         if config.lines().any(|line| line == "CONFIG_MODULES=y") {
             targets.extend(["modules", "modules_prepare"]);
         }
+        Ok(targets)
+    }
+
+    /// Gives the number of objects that were compiled.
+    fn make_kernel(
+        &self,
+        make: &Make<'_>,
+        targets: &[&str],
+        reporter: &dyn Reporter,
+    ) -> Result<u64, Error> {
         let again = make.objects.join("vmlinux").exists();
         let estimate = || (!again).then(|| estimated_objects(self.version.series(), self.btf));
         let expected = self.expected.or_else(estimate);
         let mut done = 0;
-        make.run(&targets, &[], |step| {
+        unfinished::begin(&make.objects)?;
+        let ended = make.run(targets, &[], |step| {
             done += u64::from(step.is_object());
             reporter.event(Event::Progress {
                 stage: Stage::Compile,
@@ -248,8 +264,12 @@ impl Job<'_> {
                 unit: Unit::Objects,
                 current: format!("{} {}", step.verb, step.file),
             });
-        })?;
-        Ok(done)
+        });
+        // Stopped, it may have been killed in the end.
+        if matches!(ended, Ok(()) | Err(Error::Make { .. })) {
+            unfinished::end(&make.objects)?;
+        }
+        ended.map(|()| done)
     }
 
     fn artifacts(&self, release: String, api_headers: PathBuf) -> Result<KernelArtifacts, Error> {
@@ -275,6 +295,18 @@ impl Job<'_> {
     }
 }
 
+/// Blanks and colons are refused by the kernel's makefiles; the others have a
+/// meaning to make, the shell or the options that map paths.
+fn check_path(tree: &Path) -> Result<(), Error> {
+    let path = tree.to_string_lossy();
+    let bad =
+        |c: &char| c.is_whitespace() || c.is_control() || ":$#%='\"\\`;&|<>()*?[]!~".contains(*c);
+    match path.chars().find(bad) {
+        Some(character) => Err(Error::Path { path: tree.to_owned(), character }),
+        None => Ok(()),
+    }
+}
+
 fn image_target(arch: Arch) -> &'static str {
     match arch {
         Arch::X86_64 => "bzImage",
@@ -289,4 +321,209 @@ fn host_map_option(compiler: &Compiler) -> &'static str {
         Family::Clang => 10,
     };
     if compiler.version.major >= since { "-ffile-prefix-map" } else { "-fdebug-prefix-map" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::compile::toolchain::tests::a_toolchain;
+    use crate::compile::{Failure, fixes};
+    use crate::report::{Collected, Fault, Silent};
+
+    /// A make project with the targets, the lines and the files of a kernel.
+    const MAKEFILE: &str = r#"
+VERSION = 6
+olddefconfig:
+	@cd $(O) && grep -v dropped $(KCONFIG_CONFIG) > tmp && mv tmp $(KCONFIG_CONFIG)
+kernelrelease:
+	@echo 6.1.7$$(sed -n 's/^CONFIG_LOCALVERSION="\(.*\)"/\1/p' $(O)/.config)
+bzImage:
+	@readlink /proc/self/fd/0
+	@for object in a b c; do echo "  CC      kernel/$$object.o"; done
+	@test ! -e broken || { cat broken >&2; exit 1; }
+	@cd $(O) && mkdir -p arch/x86/boot include/generated
+	@cd $(O) && touch vmlinux System.map include/generated/utsrelease.h arch/x86/boot/bzImage
+modules modules_prepare: bzImage
+	@touch $(O)/Module.symvers
+headers_install:
+	@mkdir -p $(INSTALL_HDR_PATH)/include/linux
+	@touch $(INSTALL_HDR_PATH)/include/linux/version.h $(INSTALL_HDR_PATH)/include/linux/.install
+"#;
+
+    const SEED: &str = "CONFIG_MODULES=y\ndropped\nCONFIG_LOCALVERSION=\"-test\"\n";
+
+    struct World {
+        folder: tempfile::TempDir,
+        toolchain: Toolchain,
+        lock: Lock,
+        log: PathBuf,
+        tree: PathBuf,
+    }
+
+    impl World {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let tree = folder.path().join("tree");
+            fs::create_dir(&tree).unwrap();
+            fs::write(tree.join("Makefile"), MAKEFILE).unwrap();
+            let lock = Lock::try_acquire(&folder.path().join("lock")).unwrap().unwrap();
+            let log = folder.path().join("logs/build.log");
+            Self { folder, toolchain: a_toolchain(), lock, log, tree }
+        }
+
+        fn job(&self) -> Job<'_> {
+            Job {
+                tree: &self.tree,
+                arch: Arch::X86_64,
+                version: KernelVersion::new(6, 1, 7),
+                suffix: "-test",
+                toolchain: &self.toolchain,
+                fixes: &[],
+                launcher: None,
+                jobs: NonZeroUsize::MIN,
+                epoch: 0,
+                btf: false,
+                lock: &self.lock,
+                log: &self.log,
+                expected: None,
+            }
+        }
+    }
+
+    fn value(job: &Job<'_>, name: &str) -> Option<String> {
+        job.make_variables().into_iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    #[test]
+    fn variables_are_the_sum_of_tools_launcher_and_fixes() {
+        let world = World::new();
+        let table = fixes::table().unwrap();
+        let job = Job { launcher: Some("ccache"), fixes: &table, btf: true, ..world.job() };
+        let tree = world.tree.display();
+        assert_eq!(value(&job, "CC").unwrap(), "ccache gcc -fno-pie");
+        let host = format!("ccache gcc -ffile-prefix-map={tree}=. -Wno-use-after-free -fcommon");
+        assert_eq!(value(&job, "HOSTCC").unwrap(), host);
+        assert_eq!(value(&job, "LD").unwrap(), "ld -z max-page-size=0x200000");
+        let map = format!("-fdebug-prefix-map={tree}/stage1-objects=.");
+        assert_eq!(value(&job, "KCFLAGS").unwrap(), map);
+        assert!(value(&job, "PAHOLE").unwrap().ends_with("/stage1-objects/.stage1-pahole"));
+
+        let plain = world.job();
+        assert_eq!(value(&plain, "CC").unwrap(), "gcc");
+        assert_eq!(value(&plain, "LOCALVERSION").unwrap(), "");
+        assert_eq!(value(&plain, "ARCH").unwrap(), "x86_64");
+        assert_eq!(
+            value(&plain, "KBUILD_BUILD_TIMESTAMP").unwrap(),
+            "Thu Jan  1 00:00:00 UTC 1970"
+        );
+        assert_eq!((value(&plain, "PAHOLE"), value(&plain, "LD")), (None, None));
+    }
+
+    #[test]
+    fn an_old_host_compiler_gets_the_option_that_it_knows() {
+        let mut world = World::new();
+        world.toolchain.host_cc.version = "7.5.0".parse().unwrap();
+        assert!(value(&world.job(), "HOSTCC").unwrap().contains(" -fdebug-prefix-map="));
+    }
+
+    #[test]
+    fn an_unchanged_configuration_keeps_its_time() {
+        let world = World::new();
+        let config = world.job().objects().join(".config");
+        let text = world.job().configure(SEED, &Silent).unwrap();
+        assert_eq!(text, "CONFIG_MODULES=y\nCONFIG_LOCALVERSION=\"-test\"\n");
+        let early = std::time::SystemTime::UNIX_EPOCH;
+        fs::File::options().write(true).open(&config).unwrap().set_modified(early).unwrap();
+        world.job().configure(SEED, &Silent).unwrap();
+        let modified = || fs::metadata(&config).unwrap().modified().unwrap();
+        assert_eq!(modified(), early);
+        world.job().configure(&format!("{SEED}CONFIG_X=y\n"), &Silent).unwrap();
+        assert!(modified() > early);
+    }
+
+    #[test]
+    fn a_build_is_whole_and_its_make_holds_the_lock() {
+        let world = World::new();
+        let seen = Collected::default();
+        world.job().configure(SEED, &seen).unwrap();
+        let artifacts = world.job().compile(&seen).unwrap();
+        assert_eq!(artifacts.release, "6.1.7-test");
+        assert!(artifacts.image.is_file() && artifacts.build.join("Module.symvers").is_file());
+        let headers: Vec<_> =
+            fs::read_dir(artifacts.api_headers.join("linux")).unwrap().flatten().collect();
+        assert_eq!(headers.len(), 1, "{headers:?}");
+        let mut progress = seen.events().into_iter().filter_map(|event| match event {
+            Event::Progress { done, total, current, .. } => Some((done, total, current)),
+            _ => None,
+        });
+        let last = progress.next_back().unwrap();
+        assert_eq!(last, (3, Some(1_782), "CC kernel/c.o".to_owned()));
+        let log = fs::read_to_string(&world.log).unwrap();
+        let lock = world.folder.path().join("lock");
+        assert!(log.lines().any(|line| line == lock.to_string_lossy()), "{log}");
+        assert!(log.contains("\n$ make -j1 ") && log.contains(" bzImage modules "), "{log}");
+    }
+
+    #[test]
+    fn a_path_that_make_can_not_take_is_refused_before_anything_is_written() {
+        for (path, refused) in [("/a/b-c_d.e/tree", None), ("/a b", Some(' ')), ("/a:b", Some(':'))]
+        {
+            let found = match check_path(Path::new(path)) {
+                Err(Error::Path { character, .. }) => Some(character),
+                _ => None,
+            };
+            assert_eq!(found, refused, "{path}");
+        }
+    }
+
+    #[test]
+    fn another_name_than_wanted_is_an_error_that_says_why() {
+        let world = World::new();
+        fs::write(world.tree.join("localversion-rt"), "-rt5").unwrap();
+        world.job().configure(SEED, &Silent).unwrap();
+        let job = Job { suffix: "-mine", ..world.job() };
+        let error = job.compile(&Silent).unwrap_err();
+        let text = error.to_string();
+        assert_eq!(error.fault(), Fault::Kconfig);
+        assert!(text.contains("'6.1.7-test', not '6.1.7-mine'"), "{text}");
+        assert!(text.contains("localversion-rt") && text.contains("VERSION = 6"), "{text}");
+        assert!(text.contains("CONFIG_LOCALVERSION=\"-test\""), "{text}");
+    }
+
+    fn broken(said: &str) -> (Error, Failure) {
+        let world = World::new();
+        fs::write(world.tree.join("broken"), said).unwrap();
+        world.job().configure(SEED, &Silent).unwrap();
+        let error = world.job().compile(&Silent).unwrap_err();
+        assert!(error.to_string().contains(&world.log.display().to_string()), "{error}");
+        let Error::Make { failure, .. } = &error else { panic!("{error}") };
+        let failure = failure.as_ref().clone();
+        (error, failure)
+    }
+
+    #[test]
+    fn a_failure_has_the_first_error_and_the_logs_path() {
+        let (error, failure) = broken("../kernel/b.c:1:1: error: expected ';'\n    1 | x\n");
+        assert_eq!(failure.lines, ["../kernel/b.c:1:1: error: expected ';'", "    1 | x"]);
+        assert_eq!(failure.target.as_deref(), Some("bzImage"));
+        assert_eq!(error.fault(), Fault::Compile);
+        assert!(error.hint().unwrap().starts_with("less +/error: "));
+    }
+
+    #[test]
+    fn a_full_disk_is_no_fault_of_the_compiler() {
+        let (error, failure) = broken("as: b.o: No space left on device\n");
+        assert!(failure.is_storage());
+        assert_eq!(error.fault(), Fault::Storage);
+    }
+
+    #[test]
+    fn a_piece_that_make_did_not_leave_is_named() {
+        let world = World::new();
+        let makefile = MAKEFILE.replace("System.map ", "");
+        fs::write(world.tree.join("Makefile"), makefile).unwrap();
+        world.job().configure(SEED, &Silent).unwrap();
+        let error = world.job().compile(&Silent).unwrap_err().to_string();
+        assert!(error.contains("stage1-objects/System.map"), "{error}");
+    }
 }

@@ -9,6 +9,7 @@
 //!     api-headers/include/         what headers_install gave, whole or absent
 //!     .stage1-stamp                toolchain and variables of what lies here
 //!     .stage1-pahole               pahole without its threads
+//!     .stage1-running              while make runs; left by one that was killed
 //! ```
 //!
 //! What always holds:
@@ -34,19 +35,26 @@ mod progress;
 mod requirements;
 mod stamp;
 mod toolchain;
+#[cfg(test)]
+mod trial;
+mod unfinished;
 mod variables;
 
 use std::path::PathBuf;
 
-use crate::settings::{Arch, KernelVersion};
+use crate::settings::{Arch, KernelVersion, Series};
 
 pub use error::Error;
 pub use failure::Failure;
 pub use fixes::Fix;
 pub use job::{Job, OBJECT_FOLDER};
 pub use progress::estimated_objects;
-pub use requirements::{Manager, Missing, install_command, missing};
+pub use requirements::{Manager, Missing, install_command, missing, needs_openssl};
 pub use toolchain::{Compiler, Family, Tool, ToolVersion, Toolchain, Wanted};
+
+/// The first series that can write type information (BTF) of itself:
+/// e83b9f55448a, "kbuild: add ability to generate BTF type info for vmlinux".
+pub const BTF_SINCE: Series = Series { major: 5, minor: 2 };
 
 /// A finished build: where its pieces lie. All paths are absolute.
 #[derive(Debug, Clone)]

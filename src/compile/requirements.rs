@@ -101,6 +101,7 @@ enum Check {
     /// The target's compiler and linker, whose names depend on the settings.
     TargetCompiler,
     TargetLinker,
+    Launcher,
     Header(&'static str),
 }
 
@@ -116,6 +117,7 @@ enum When {
     Btf,
     Openssl,
     Signatures,
+    Launched,
     X86Since(u32, u32),
 }
 
@@ -147,6 +149,7 @@ const REQUIREMENTS: &[Requirement] = &[
     always("make", "runs the build", "make"),
     always("bc", "computes the kernel's time constants", "bc"),
     always("perl", "generates sources and headers", "perl"),
+    always("gzip", "compresses what the kernel holds of its configuration", "gzip"),
     always("awk", "generates tables of instructions", "gawk"),
     always("cmp", "tells whether a generated file changed", "diffutils"),
     always("find", "collects files", "findutils"),
@@ -201,12 +204,26 @@ const REQUIREMENTS: &[Requirement] = &[
         packages: ["gpgv", "gnupg2", "gnupg", "gpg2"],
     },
     Requirement {
+        check: Check::Launcher,
+        when: When::Launched,
+        why: "launches the compiler (S1B_COMPILER_LAUNCHER)",
+        packages: ["ccache"; 4],
+    },
+    Requirement {
         check: Check::Header("openssl/opensslv.h"),
         when: When::Openssl,
         why: "OpenSSL's headers, for keys and signatures of modules",
         packages: ["libssl-dev", "openssl-devel", "openssl", "libopenssl-devel"],
     },
 ];
+
+/// Whether a configuration makes the build compile programs with OpenSSL:
+/// the one that signs modules, the one that extracts certificates.
+#[must_use]
+pub fn needs_openssl(config: &str) -> bool {
+    let names = ["CONFIG_MODULE_SIG=y", "CONFIG_SYSTEM_TRUSTED_KEYRING=y"];
+    config.lines().any(|line| names.contains(&line))
+}
 
 impl When {
     fn counts(self, wanted: &Wanted<'_>) -> bool {
@@ -218,6 +235,7 @@ impl When {
             Self::Btf => wanted.btf,
             Self::Openssl => wanted.openssl,
             Self::Signatures => wanted.signatures,
+            Self::Launched => wanted.launcher.is_some(),
             Self::X86Since(major, minor) => wanted.arch == Arch::X86_64 && reaches(major, minor),
         }
     }
@@ -238,6 +256,7 @@ impl Check {
             Self::Program(name) | Self::Header(name) => name.to_owned(),
             Self::TargetCompiler => wanted.compiler(),
             Self::TargetLinker => wanted.linker(),
+            Self::Launcher => wanted.launcher.unwrap_or_default().to_owned(),
         }
     }
 }
@@ -287,6 +306,12 @@ fn packages_for(one: &Requirement, name: &str) -> [&'static str; 4] {
         Check::TargetCompiler if name.starts_with("clang") => ["clang"; 4],
         Check::TargetCompiler if name.starts_with("aarch64-") => CROSS_GCC,
         Check::TargetLinker if name.starts_with("aarch64-") => CROSS_BINUTILS,
+        Check::Launcher => match name {
+            "sccache" => ["sccache"; 4],
+            "distcc" => ["distcc"; 4],
+            "icecc" => ["icecc", "icecream", "icecream", "icecream"],
+            _ => one.packages,
+        },
         _ => one.packages,
     }
 }
@@ -362,6 +387,12 @@ mod tests {
     }
 
     #[test]
+    fn openssl_is_needed_for_keys_and_signatures() {
+        assert!(needs_openssl("CONFIG_A=y\nCONFIG_MODULE_SIG=y\n"));
+        assert!(!needs_openssl("# CONFIG_MODULE_SIG is not set\nCONFIG_MODULE_SIG_KEY=\"\"\n"));
+    }
+
+    #[test]
     fn whether_lz4c_is_needed_the_source_tells() {
         let tree = tempfile::tempdir().unwrap();
         let wanted = Wanted {
@@ -377,10 +408,12 @@ mod tests {
     fn an_absent_compiler_is_named_with_its_reason() {
         let wanted = Wanted {
             cc: Some("s1b-no-such-gcc"),
+            launcher: Some("s1b-no-such-cache"),
             ..Wanted::new(Series { major: 4, minor: 4 }, Arch::X86_64)
         };
         let missing = missing(&wanted);
         assert!(missing.iter().any(|one| one.name == "s1b-no-such-gcc"), "{missing:?}");
+        assert!(missing.iter().any(|one| one.name == "s1b-no-such-cache"), "{missing:?}");
         assert!(!has_header("s1b/no/such.h"));
     }
 }

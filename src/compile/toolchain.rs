@@ -24,6 +24,8 @@ pub struct Wanted<'a> {
     pub tree: Option<&'a Path>,
     /// The compiler that the user chose (`gcc-11`, `clang-16`).
     pub cc: Option<&'a str>,
+    /// The compiler's launcher that the user chose (`ccache`).
+    pub launcher: Option<&'a str>,
     /// Whether BTF is written (needs pahole).
     pub btf: bool,
     /// Whether the configuration signs modules or holds keys.
@@ -36,7 +38,16 @@ impl<'a> Wanted<'a> {
     /// The plainest needs of a series.
     #[must_use]
     pub fn new(series: Series, arch: Arch) -> Self {
-        Self { series, arch, tree: None, cc: None, btf: false, openssl: false, signatures: false }
+        Self {
+            series,
+            arch,
+            tree: None,
+            cc: None,
+            launcher: None,
+            btf: false,
+            openssl: false,
+            signatures: false,
+        }
     }
 
     /// The prefix of tools for another architecture than the host's.
@@ -167,9 +178,12 @@ pub struct Toolchain {
     pub others: BTreeMap<String, String>,
 }
 
+/// clang as compiler of the host's programs fails in objtool up to 5.15.
+const HOST_COMPILER: &str = "gcc";
+
 /// Tools that are noted if they are there; whether they must be,
 /// [`missing`] knows.
-const OTHERS: [&str; 3] = ["lz4", "flex", "bison"];
+const OTHERS: [&str; 6] = ["lz4", "gzip", "xz", "zstd", "flex", "bison"];
 
 impl Toolchain {
     /// Asks every tool who it is, all at the same time: some milliseconds.
@@ -194,17 +208,22 @@ impl Toolchain {
 
     fn ask(wanted: &Wanted<'_>) -> Result<Self, Error> {
         let (cc, linker) = (wanted.compiler(), wanted.linker());
+        let other = cc != HOST_COMPILER;
         std::thread::scope(|scope| {
             let cc = scope.spawn(move || compiler(&cc));
-            let host_cc = scope.spawn(|| compiler("gcc"));
+            let host_cc = other.then(|| scope.spawn(|| compiler(HOST_COMPILER)));
             let linker = scope.spawn(move || tool(&linker));
             let make = scope.spawn(|| tool("make"));
             let pahole = wanted.btf.then(|| scope.spawn(|| tool("pahole")));
             let others =
                 OTHERS.map(|name| (name, scope.spawn(move || first_line(name, "--version"))));
+            let cc = joined(cc.join())?;
             Ok(Self {
-                cc: joined(cc.join())?,
-                host_cc: joined(host_cc.join())?,
+                host_cc: match host_cc {
+                    Some(thread) => joined(thread.join())?,
+                    None => cc.clone(),
+                },
+                cc,
                 linker: joined(linker.join())?,
                 make: joined(make.join())?,
                 cross_prefix: wanted.cross_prefix().to_owned(),

@@ -93,7 +93,8 @@ pub fn plan(
 /// What a build of this version needs of the host.
 pub(super) fn wanted(settings: &Settings, version: KernelVersion, btf: bool) -> Wanted<'_> {
     let plain = Wanted::new(version.series(), settings.arch);
-    Wanted { cc: settings.cc.as_deref(), btf, ..plain }
+    let launcher = settings.compiler_launcher.as_deref();
+    Wanted { cc: settings.cc.as_deref(), launcher, btf, ..plain }
 }
 
 /// Folders and lists that the source room's options point into.
