@@ -411,7 +411,7 @@ fn take_out(
         if extension.contains('/') || !entry.header().entry_type().is_file() {
             continue;
         }
-        let path = stem.with_added_extension(format!("tar{extension}"));
+        let path = record::added(stem, &format!("tar{extension}"));
         reporter.detail(format!("{name} of {}", package.exact()));
         return write_out(&mut entry, &path, damaged).map(|digest| (path, digest));
     }

@@ -41,7 +41,15 @@ pub(super) fn folder(options: &Options, provider: Provider) -> PathBuf {
 }
 
 fn record_path(archive: &Path) -> PathBuf {
-    archive.with_added_extension("json")
+    added(archive, "json")
+}
+
+/// `<path>.<extension>`.
+pub(super) fn added(path: &Path, extension: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    PathBuf::from(name)
 }
 
 /// The name under which an archive grows.
