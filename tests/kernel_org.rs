@@ -516,3 +516,30 @@ fn a_host_that_can_not_be_reached_costs_no_more_than_its_time() {
 fn the_default_patience_is_five_seconds() {
     assert_eq!(Patience::default().contact, Duration::from_secs(5));
 }
+
+#[test]
+fn who_is_offline_works_with_the_last_answer_and_what_is_there() {
+    let stage = Stage::new();
+    stage.resolve("6.12").unwrap();
+    let kept = fs::read_dir(stage.downloads().join("resolved")).unwrap().next().unwrap().unwrap();
+    let text = fs::read_to_string(kept.path()).unwrap();
+    let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let two_days_ago = answer["at"].as_u64().unwrap() - 2 * 24 * 60 * 60;
+    let line = format!("\"at\": {}", answer["at"]);
+    fs::write(kept.path(), text.replace(&line, &format!("\"at\": {two_days_ago}"))).unwrap();
+    stage.mirror.fault("/releases.json", Fault::Status(503));
+    assert!(stage.resolve("6.12").is_err(), "the archive is not there");
+    stage.fetch().unwrap();
+    stage.mirror.remove("/releases.json");
+    assert_eq!(stage.resolve("6.12").unwrap(), "6.12.3");
+    assert!(stage.said("2 days ago"));
+}
+
+#[test]
+fn an_answer_that_turned_out_wrong_is_forgotten() {
+    let stage = Stage::new();
+    stage.resolve("stable").unwrap();
+    stage.with(|options| stage.fetch_with("6.18.3", &options).unwrap_err());
+    stage.mirror.put("/releases.json", RELEASES.replace("6.18.3", "6.18.2"));
+    assert_eq!(stage.resolve("stable").unwrap(), "6.18.2");
+}
