@@ -1,11 +1,12 @@
 //! The `kernel.org` provider against a mirror on the loopback.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 #[path = "support/mirror.rs"]
 mod mirror;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
@@ -31,9 +32,6 @@ const KEYS: [&str; 5] = [
     "whrjzpz87r1omsrki9ayp167cdgjnefs",
     "ew8uiogxwri7d3fuioqgt7u1d5sngorx",
 ];
-
-static SIGNER: LazyLock<Signer> = LazyLock::new(Signer::new);
-static OTHER: LazyLock<Signer> = LazyLock::new(Signer::new);
 
 fn tar(version: &str) -> Vec<u8> {
     // Bytes that don't compress, so that there is a middle to break at.
@@ -67,18 +65,20 @@ struct Stage {
     snapshots: String,
     wkd: String,
     keyring: PathBuf,
+    signer: Signer,
 }
 
 impl Stage {
     fn new() -> Self {
         let (mirror, folder) = (Mirror::start(), tempfile::tempdir().unwrap());
+        let signer = Signer::new();
         let tar = tar("6.12.3");
         let archive = xz(&tar);
         mirror.put("/releases.json", RELEASES);
         mirror.put(ARCHIVE, archive.clone());
-        mirror.put(SIGNATURE, SIGNER.detached(&tar));
+        mirror.put(SIGNATURE, signer.detached(&tar));
         let keyring = folder.path().join("keyring.asc");
-        fs::write(&keyring, SIGNER.armored_key()).unwrap();
+        fs::write(&keyring, signer.armored_key()).unwrap();
         Self {
             base: mirror.url(""),
             releases: mirror.url("/releases.json"),
@@ -87,6 +87,7 @@ impl Stage {
             archive,
             reporter: Collected::default(),
             keyring,
+            signer,
             mirror,
             folder,
         }
@@ -136,6 +137,10 @@ impl Stage {
         source::fetch(&resolved, options, &self.reporter)
     }
 
+    fn by_signer(&self) -> Verified {
+        Verified::OpenPgp { fingerprint: self.signer.fingerprint.clone() }
+    }
+
     /// What lies in the archives' folder, without locks.
     fn left(&self) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.downloads().join("kernel.org")) else {
@@ -163,16 +168,12 @@ impl Stage {
     }
 }
 
-fn by_signer() -> Verified {
-    Verified::OpenPgp { fingerprint: SIGNER.fingerprint.clone() }
-}
-
 #[test]
 fn a_good_archive_is_fetched_once_and_then_there_without_network() {
     let stage = Stage::new();
     let source = stage.fetch().unwrap();
     stage.expect_whole(&source);
-    assert_eq!(source.provenance().verified, by_signer());
+    assert_eq!(source.provenance().verified, stage.by_signer());
     assert_eq!(source.provenance().name, "linux-6.12.3.tar.xz");
     let requests = stage.mirror.requests().len();
     let started = Instant::now();
@@ -226,7 +227,7 @@ fn a_later_run_goes_on_with_the_partial_file() {
 #[test]
 fn a_file_that_changed_between_its_parts_is_fetched_from_the_beginning() {
     let stage = Stage::new();
-    let older = xz(&[7; 400_000].map(|byte| byte)).repeat(200);
+    let older = xz(&[7; 400_000]).repeat(200);
     stage.mirror.put(ARCHIVE, older);
     stage.mirror.fault(ARCHIVE, Fault::BreakAt(10_000));
     for _ in 0..2 {
@@ -238,6 +239,8 @@ fn a_file_that_changed_between_its_parts_is_fetched_from_the_beginning() {
     });
     stage.mirror.put(ARCHIVE, stage.archive.clone());
     stage.expect_whole(&stage.fetch().unwrap());
+    let last = format!("GET {ARCHIVE} bytes=10000-");
+    assert_eq!(stage.mirror.requests().last(), Some(&last), "asked for the rest, got the whole");
 }
 
 #[test]
@@ -273,10 +276,11 @@ fn what_is_altered_twice_is_an_error_and_nothing_is_left() {
 #[test]
 fn a_signature_by_another_key_is_refused_before_the_download() {
     let stage = Stage::new();
-    stage.mirror.put(SIGNATURE, OTHER.detached(&tar("6.12.3")));
+    let other = Signer::new();
+    stage.mirror.put(SIGNATURE, other.detached(&tar("6.12.3")));
     let error = stage.fetch().unwrap_err();
     let Error::KeyNotPinned { key, .. } = &error else { panic!("{error:?}") };
-    assert_eq!(*key, OTHER.fingerprint);
+    assert_eq!(*key, other.fingerprint);
     assert_eq!(error.fault(), report::Fault::Verification);
     assert_eq!(stage.mirror.gets(ARCHIVE), 0);
 }
@@ -285,7 +289,7 @@ fn a_signature_by_another_key_is_refused_before_the_download() {
 fn a_key_of_the_directory_that_is_not_pinned_does_not_count() {
     let stage = Stage::new();
     for name in KEYS {
-        stage.mirror.put(&format!("/hu/{name}"), SIGNER.binary_key());
+        stage.mirror.put(&format!("/hu/{name}"), stage.signer.binary_key());
     }
     let fetch = || {
         stage.with(|mut options| {
@@ -295,12 +299,12 @@ fn a_key_of_the_directory_that_is_not_pinned_does_not_count() {
     };
     let error = fetch().unwrap_err();
     let Error::KeyNotPinned { key, .. } = &error else { panic!("{error:?}") };
-    assert_eq!(*key, SIGNER.fingerprint);
+    assert_eq!(*key, stage.signer.fingerprint);
     assert_eq!(stage.left(), ["keys"]);
     // Nor does the one of the checksums.
     let sum = Digest::sha256(&stage.archive);
     stage.mirror.remove(SIGNATURE);
-    stage.mirror.put(SUMS, SIGNER.clear(&format!("{}  linux-6.12.3.tar.xz\n", sum.hex())));
+    stage.mirror.put(SUMS, stage.signer.clear(&format!("{}  linux-6.12.3.tar.xz\n", sum.hex())));
     assert!(matches!(fetch().unwrap_err(), Error::KeyNotPinned { .. }));
 }
 
@@ -325,15 +329,16 @@ fn the_signed_checksums_serve_when_there_is_no_signature() {
     assert_eq!(error.fault(), report::Fault::Verification);
     assert!(error.hint().unwrap().contains("--insecure-options=source"));
     let list = |sum: &Digest| format!("{}  linux-6.12.3.tar.xz\n", sum.hex());
-    let sums = SIGNER.clear(&list(&Digest::sha256(&stage.archive)));
+    let sums = stage.signer.clear(&list(&Digest::sha256(&stage.archive)));
     // A line after what is signed does not count.
-    let forged = [SIGNER.clear("nothing\n"), list(&Digest::sha256(b"x")).into_bytes()].concat();
+    let forged =
+        [stage.signer.clear("nothing\n"), list(&Digest::sha256(b"x")).into_bytes()].concat();
     stage.mirror.put(SUMS, forged);
     assert!(stage.fetch().is_err());
     stage.mirror.put(SUMS, sums);
     let source = stage.fetch().unwrap();
     stage.expect_whole(&source);
-    let fingerprint = SIGNER.fingerprint.clone();
+    let fingerprint = stage.signer.fingerprint.clone();
     assert_eq!(source.provenance().verified, Verified::SignedChecksum { fingerprint });
 }
 
@@ -342,9 +347,8 @@ fn a_checksum_of_the_users_takes_the_signatures_place() {
     let stage = Stage::new();
     stage.mirror.remove(SIGNATURE);
     let fetch = |digest: Digest| {
-        stage.with(|mut options| {
-            options.sha256 = Some(&digest);
-            stage.fetch_with("6.12.3", &options)
+        stage.with(|options| {
+            stage.fetch_with("6.12.3", &Options { sha256: Some(&digest), ..options })
         })
     };
     assert!(matches!(fetch(Digest::sha256(b"other")), Err(Error::Altered { .. })));
@@ -367,8 +371,8 @@ fn verification_can_be_turned_off_and_that_is_said_and_kept() {
     assert!(stage.said("not verified"));
     assert!(matches!(insecure(false), Err(Error::NoSignature { .. })));
     // With a signature, what is there is verified without a second download.
-    stage.mirror.put(SIGNATURE, SIGNER.detached(&tar("6.12.3")));
-    assert_eq!(insecure(false).unwrap().provenance().verified, by_signer());
+    stage.mirror.put(SIGNATURE, stage.signer.detached(&tar("6.12.3")));
+    assert_eq!(insecure(false).unwrap().provenance().verified, stage.by_signer());
     assert_eq!(stage.mirror.gets(ARCHIVE), 1);
 }
 
@@ -473,8 +477,8 @@ fn a_candidate_without_a_signature_is_refused_and_with_one_taken() {
     stage.mirror.put("/snapshots/linux-6.13-rc4.tar.gz", encoder.finish().unwrap());
     let fetch = || stage.with(|options| stage.fetch_with("6.13-rc4", &options));
     assert!(matches!(fetch(), Err(Error::NoSignature { .. })));
-    stage.mirror.put("/snapshots/linux-6.13-rc4.tar.sign", SIGNER.detached(&tar));
-    assert_eq!(fetch().unwrap().provenance().verified, by_signer());
+    stage.mirror.put("/snapshots/linux-6.13-rc4.tar.sign", stage.signer.detached(&tar));
+    assert_eq!(fetch().unwrap().provenance().verified, stage.by_signer());
 }
 
 /// A server that takes connections and never says a word.
@@ -511,4 +515,31 @@ fn a_host_that_can_not_be_reached_costs_no_more_than_its_time() {
 #[test]
 fn the_default_patience_is_five_seconds() {
     assert_eq!(Patience::default().contact, Duration::from_secs(5));
+}
+
+#[test]
+fn who_is_offline_works_with_the_last_answer_and_what_is_there() {
+    let stage = Stage::new();
+    stage.resolve("6.12").unwrap();
+    let kept = fs::read_dir(stage.downloads().join("resolved")).unwrap().next().unwrap().unwrap();
+    let text = fs::read_to_string(kept.path()).unwrap();
+    let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let two_days_ago = answer["at"].as_u64().unwrap() - 2 * 24 * 60 * 60;
+    let line = format!("\"at\": {}", answer["at"]);
+    fs::write(kept.path(), text.replace(&line, &format!("\"at\": {two_days_ago}"))).unwrap();
+    stage.mirror.fault("/releases.json", Fault::Status(503));
+    assert!(stage.resolve("6.12").is_err(), "the archive is not there");
+    stage.fetch().unwrap();
+    stage.mirror.remove("/releases.json");
+    assert_eq!(stage.resolve("6.12").unwrap(), "6.12.3");
+    assert!(stage.said("2 days ago"));
+}
+
+#[test]
+fn an_answer_that_turned_out_wrong_is_forgotten() {
+    let stage = Stage::new();
+    stage.resolve("stable").unwrap();
+    stage.with(|options| stage.fetch_with("6.18.3", &options).unwrap_err());
+    stage.mirror.put("/releases.json", RELEASES.replace("6.18.3", "6.18.2"));
+    assert_eq!(stage.resolve("stable").unwrap(), "6.18.2");
 }

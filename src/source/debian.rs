@@ -6,6 +6,7 @@
 //! the package against its signed lists; we check it once more, and take the
 //! tarball out of it while reading.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,11 +16,12 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Algorithm, Digest, DigestWriter};
-use crate::fsutil::{self, AtomicFile, Lock};
+use crate::fsutil::{self, Lock};
 use crate::proc::{Error as ProgramError, Program, interrupt};
 use crate::report::{Event, Reporter, Stage, Unit};
 use crate::settings::{KernelRequest, KernelVersion, Series};
 
+use super::http::{Client, Method, Patience};
 use super::{
     Archive, Error, Options, Provenance, Provider, Resolved, Verified, decompress, record,
 };
@@ -176,16 +178,19 @@ impl Apt {
         Ok(parse_madison(&self.run("apt-cache", &arguments)?))
     }
 
-    /// Fetches the private lists anew.
-    fn update(&self, reporter: &dyn Reporter) -> Result<(), Error> {
+    /// Fetches the private lists anew. Gives the first thing that went wrong:
+    /// a source of the user's that can't be reached must not stop the others.
+    fn update(&self, reporter: &dyn Reporter) -> Result<Option<String>, Error> {
         reporter.note("fetching package lists into a folder of our own");
         let output = self.program("apt-get").args(["-q", "update"]).output()?;
-        // A source of the user's that can't be reached must not stop the
-        // others; that Debian's came is told by what is then listed.
         if !output.stderr.is_empty() {
             reporter.detail(format!("apt-get update: {}", output.stderr.trim_end()));
         }
-        Ok(())
+        let wrong = output
+            .stderr
+            .lines()
+            .find(|line| line.starts_with("E: ") || line.starts_with("W: Failed to fetch"));
+        Ok(wrong.map(|line| line[3..].to_owned()))
     }
 
     /// Size in bytes and SHA-256 of a package, by the signed lists.
@@ -229,7 +234,15 @@ pub(super) fn find(
     let system = Apt::new(options.state, Lists::System)?.listed()?;
     let chosen = match choose(request, &system) {
         Some(chosen) if !options.refresh => Some(chosen),
-        _ => choose(request, &private(options, reporter)?).or(choose(request, &system)),
+        in_system => match private(options, reporter) {
+            Ok(listed) => choose(request, &listed).or(in_system),
+            // Then the system's lists are all that there is.
+            Err(error) if error.lets_the_next_try() && !system.is_empty() => {
+                reporter.detail(super::error::chain(&error));
+                in_system
+            }
+            Err(error) => return Err(error),
+        },
     };
     let (version, package) = chosen.ok_or_else(unknown)?;
     Ok(Resolved { version, provider: Provider::Debian, package: Some(package) })
@@ -243,15 +256,52 @@ fn private(
 ) -> Result<Vec<(KernelVersion, Package)>, Error> {
     let apt = Apt::new(options.state, Lists::Private)?;
     let stamp = apt.state.join("updated");
-    if options.refresh || !is_fresh(&stamp) {
-        apt.update(reporter)?;
-        let listed = apt.listed()?;
-        if !listed.is_empty() {
-            fsutil::write_atomic(&stamp, b"")?;
-        }
-        return Ok(listed);
+    if !options.refresh && is_fresh(&stamp) {
+        return apt.listed();
     }
-    apt.listed()
+    check_reachable(&apt, options.patience)?;
+    let wrong = apt.update(reporter)?;
+    let listed = apt.listed()?;
+    match wrong {
+        Some(reason) if listed.is_empty() => Err(Error::Apt { reason }),
+        Some(_) => Ok(listed),
+        None => fsutil::write_atomic(&stamp, b"").map(|()| listed).map_err(Error::Io),
+    }
+}
+
+/// Asks the servers of apt's sources ourselves, all at once: apt waits for
+/// each file of a silent server anew, which can take a minute.
+fn check_reachable(apt: &Apt, patience: Patience) -> Result<(), Error> {
+    // A proxy of apt's own is apt's to find.
+    if !apt.run("apt-config", &["dump", "Acquire::http::Proxy"])?.trim().is_empty()
+        || !apt.run("apt-config", &["dump", "Acquire::http::Proxy-Auto-Detect"])?.trim().is_empty()
+    {
+        return Ok(());
+    }
+    let uris = apt.run("apt-get", &["update", "--print-uris"])?;
+    let Some(urls) = servers(&uris) else { return Ok(()) };
+    let client = Client::new(patience);
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let ask = |url| client.open(Method::Head, url, &[], patience.contact).map(drop);
+        let asked: Vec<_> = urls.into_iter().map(|url| scope.spawn(move || ask(url))).collect();
+        asked.into_iter().filter_map(|thread| thread.join().ok()).collect()
+    });
+    // One that answers is enough: the others may be of no interest.
+    if answers.is_empty() || answers.iter().any(Result::is_ok) {
+        return Ok(());
+    }
+    answers.into_iter().collect()
+}
+
+/// One URL a server, of what `apt-get update --print-uris` lists; `None` if
+/// something is not on the network at all.
+fn servers(text: &str) -> Option<Vec<&str>> {
+    let mut found: BTreeMap<&str, &str> = BTreeMap::new();
+    for url in text.lines().filter_map(|line| line.strip_prefix('\'')?.split('\'').next()) {
+        let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"))?;
+        found.entry(rest.split('/').next().unwrap_or_default()).or_insert(url);
+    }
+    Some(found.into_values().collect())
 }
 
 fn is_fresh(stamp: &Path) -> bool {
@@ -284,9 +334,9 @@ pub(super) fn fetch(
     if let Some(archive) = record::find(options, Provider::Debian, resolved.version)? {
         return Ok(archive);
     }
-    let scratch = scratch_folder(&folder)?;
+    let scratch = Scratch::new(&folder, &stem)?;
     reporter.started(Stage::Fetch, package.exact());
-    let deb = download(package, options, scratch.path(), reporter)?;
+    let deb = download(package, options, &scratch.0, reporter)?;
     reporter.finished(Stage::Fetch, package.exact());
     let (path, digest) = take_out(&deb, package, &folder.join(stem), reporter)?;
     let verified = Verified::DistributionArchive {
@@ -298,12 +348,24 @@ pub(super) fn fetch(
     record::keep(&path, resolved.version, provenance, None)
 }
 
-/// A folder for the package beside its target. One that a killed run left
-/// goes away first: the lock of its package is ours by now, and two packages
-/// at once are as rare as a kill.
-fn scratch_folder(folder: &Path) -> Result<tempfile::TempDir, Error> {
-    fs::create_dir_all(folder)?;
-    Ok(tempfile::Builder::new().prefix(".s1b-tmp-").tempdir_in(folder)?)
+/// A folder for what is half-made, on the same disk as the target. Its name
+/// is the package's, whose lock is held: what a killed run left goes away.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(folder: &Path, stem: &str) -> Result<Self, Error> {
+        let path = folder.join(format!(".{stem}.tmp"));
+        fsutil::remove_all(&path)?;
+        fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        // What stays is removed by the next run.
+        _ = fsutil::remove_all(&self.0);
+    }
 }
 
 /// Downloads with the system's lists, else with our own: the system's may be
@@ -319,6 +381,7 @@ fn download(
     for lists in [Lists::System, Lists::Private] {
         let apt = Apt::new(options.state, lists)?;
         if lists == Lists::Private {
+            check_reachable(&apt, options.patience)?;
             apt.update(reporter)?;
         }
         match download_with(&apt, package, scratch, reporter) {
@@ -411,20 +474,23 @@ fn take_out(
         if extension.contains('/') || !entry.header().entry_type().is_file() {
             continue;
         }
-        let path = stem.with_added_extension(format!("tar{extension}"));
+        let path = record::added(stem, &format!("tar{extension}"));
         reporter.detail(format!("{name} of {}", package.exact()));
-        return write_out(&mut entry, &path, damaged).map(|digest| (path, digest));
+        return write_out(&mut entry, deb, &path, damaged).map(|digest| (path, digest));
     }
     let reason = format!("there is no {wanted}.* in it");
     Err(Error::NotASource { path: deb.to_owned(), reason })
 }
 
+/// Writes the tarball beside the package first, then renames it.
 fn write_out(
     entry: &mut impl Read,
+    deb: &Path,
     path: &Path,
     damaged: impl Fn(io::Error) -> Error,
 ) -> Result<Digest, Error> {
-    let mut writer = DigestWriter::new(Algorithm::Sha256, AtomicFile::create(path)?);
+    let half_made = deb.with_file_name("tarball");
+    let mut writer = DigestWriter::new(Algorithm::Sha256, fs::File::create(&half_made)?);
     let mut buffer = vec![0; 256 << 10];
     loop {
         if let Some(signal) = interrupt::requested() {
@@ -437,7 +503,9 @@ fn write_out(
         io::Write::write_all(&mut writer, &buffer[..count])?;
     }
     let (file, digest) = writer.finish();
-    file.commit()?;
+    file.sync_all()?;
+    fs::rename(&half_made, path)?;
+    fsutil::sync_dir(fsutil::parent(path))?;
     Ok(digest)
 }
 
@@ -517,6 +585,17 @@ linux-source | 6.1.176-1 | http://deb.debian.org/debian bookworm/main amd64 Pack
             let expected = expected.map(|text| text.parse().unwrap());
             assert_eq!(upstream(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn each_server_is_asked_once() {
+        let text = "'http://a.example/debian/dists/x/InRelease' a.example_x 0 \n\
+                    'http://a.example/debian/dists/y/InRelease' a.example_y 0 \n\
+                    'https://b.example/dists/z/InRelease' b.example_z 0 \n";
+        let expected =
+            ["http://a.example/debian/dists/x/InRelease", "https://b.example/dists/z/InRelease"];
+        assert_eq!(servers(text).unwrap(), expected);
+        assert_eq!(servers("'file:/mnt/dists/x/InRelease' mnt 0 \n"), None);
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::report::{Event, Reporter, Stage, Unit};
 use super::Error;
 use super::decompress::Compression;
 use super::http::{Client, Method, Patience, Pieces, broke_off, header};
+use super::record;
 
 /// What the server said of the file when the download began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,7 +100,7 @@ pub(super) fn forget(partial: &Path) -> Result<(), Error> {
 }
 
 fn origin_path(partial: &Path) -> PathBuf {
-    partial.with_added_extension("json")
+    record::added(partial, "json")
 }
 
 fn length(path: &Path) -> u64 {

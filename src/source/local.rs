@@ -245,11 +245,10 @@ fn walked(root: &Path) -> Result<Vec<Entry>, Error> {
 pub fn is_build_product(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_bytes();
     let parts: Vec<&[u8]> = path.iter().map(OsStrExt::as_bytes).collect();
-    let folder = match parts.as_slice() {
-        [b".git"] | [b"include", b"config" | b"generated"] => true,
-        [b"arch", _, b"include", b"generated"] => true,
-        _ => false,
-    };
+    let folder = matches!(
+        parts.as_slice(),
+        [b".git"] | [b"include", b"config" | b"generated"] | [b"arch", _, b"include", b"generated"]
+    );
     // `.config`, `.config.old`; only at the top is it kbuild's.
     let configuration = parts.len() == 1 && name.starts_with(b".config");
     let command = name.starts_with(b".") && name.ends_with(b".cmd");

@@ -55,7 +55,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::report::{Reporter, Stage};
+use crate::report::{Fault, Reporter, Stage};
 use crate::settings::{KernelRequest, KernelVersion};
 
 pub use debian::Package;
@@ -282,7 +282,10 @@ pub fn resolve(
         return Ok(resolved);
     }
     reporter.started(Stage::Resolve, format!("Linux {request}"));
-    let resolved = ask(request, options, reporter)?;
+    let resolved = match ask(request, options, reporter) {
+        Ok(resolved) => resolved,
+        Err(error) => return outdated(request, options, reporter).ok_or(error),
+    };
     record::remember(request, options, &resolved)?;
     let Resolved { version, provider, .. } = &resolved;
     reporter.finished(Stage::Resolve, format!("Linux {version} from {provider}"));
@@ -300,6 +303,26 @@ fn known(request: KernelRequest, options: &Options) -> Result<Option<Resolved>, 
         }
     }
     Ok(if options.refresh { None } else { record::remembered(request, options) })
+}
+
+/// An answer of more than a day ago, for who works offline with what is
+/// there. Not for who asks to look again.
+fn outdated(
+    request: KernelRequest,
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Option<Resolved> {
+    if options.refresh {
+        return None;
+    }
+    let (age, resolved) = record::older(request, options)?;
+    record::find(options, resolved.provider, resolved.version).ok()??;
+    let days = age.as_secs() / (24 * 60 * 60);
+    reporter.warning(format!(
+        "nobody can say which is Linux {request} now; it was {} {days} days ago",
+        resolved.version
+    ));
+    Some(resolved)
 }
 
 fn ask(
@@ -345,13 +368,19 @@ pub fn fetch(
     options: &Options,
     reporter: &dyn Reporter,
 ) -> Result<Source, Error> {
-    match resolved.provider {
+    let result = match resolved.provider {
         Provider::KernelOrg => {
             kernel_org::fetch(resolved.version, options, reporter).map(Source::Tarball)
         }
         Provider::Debian => debian::fetch(resolved, options, reporter).map(Source::Tarball),
         Provider::Local => local::fetch(options.local.ok_or(Error::NoLocal)?, options, reporter),
+    };
+    // The next run asks again, and may find it elsewhere.
+    let elsewhere = |error: &Error| matches!(error.fault(), Fault::Network | Fault::NotFound);
+    if result.as_ref().is_err_and(elsewhere) {
+        record::forget(resolved, options)?;
     }
+    result
 }
 
 /// Whether [`fetch`] would have nothing to do: the source is there and

@@ -41,7 +41,15 @@ pub(super) fn folder(options: &Options, provider: Provider) -> PathBuf {
 }
 
 fn record_path(archive: &Path) -> PathBuf {
-    archive.with_added_extension("json")
+    added(archive, "json")
+}
+
+/// `<path>.<extension>`.
+pub(super) fn added(path: &Path, extension: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(extension);
+    PathBuf::from(name)
 }
 
 /// The name under which an archive grows.
@@ -160,12 +168,28 @@ fn now() -> u64 {
 
 /// The answer of less than a day ago.
 pub(super) fn remembered(request: KernelRequest, options: &Options) -> Option<Resolved> {
+    let (age, resolved) = older(request, options)?;
+    (age < REMEMBERED).then_some(resolved)
+}
+
+/// The last answer and its age.
+pub(super) fn older(request: KernelRequest, options: &Options) -> Option<(Duration, Resolved)> {
     let question = question(request, options);
     let found: Remembered = read(&answer_path(&question, options))?;
     // A clock that was set back makes an answer of the future: not fresh.
-    let age = now().checked_sub(found.at)?;
-    let fresh = age < REMEMBERED.as_secs();
-    (found.format == FORMAT && found.question == question && fresh).then_some(found.resolved)
+    let age = Duration::from_secs(now().checked_sub(found.at)?);
+    (found.format == FORMAT && found.question == question).then_some((age, found.resolved))
+}
+
+/// Forgets every answer that says so: who was to have it could not give it.
+pub(super) fn forget(wrong: &Resolved, options: &Options) -> Result<(), Error> {
+    let Ok(entries) = fs::read_dir(options.downloads.join("resolved")) else { return Ok(()) };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if read::<Remembered>(&path).is_some_and(|found| found.resolved == *wrong) {
+            fsutil::remove_all(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Keeps an answer for a day.

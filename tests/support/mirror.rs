@@ -12,7 +12,7 @@ use stage1_builder::proc::Program;
 
 /// How one answer to a GET goes wrong.
 #[derive(Debug, Clone)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// Announces the whole length and hangs up after so many bytes.
     BreakAt(usize),
     /// Sends so many bytes and then nothing, with the line open.
@@ -37,13 +37,13 @@ struct State {
 }
 
 /// The server; ends with the test's process.
-pub struct Mirror {
+pub(crate) struct Mirror {
     state: Arc<Mutex<State>>,
     address: std::net::SocketAddr,
 }
 
 impl Mirror {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State::default()));
@@ -60,33 +60,33 @@ impl Mirror {
     }
 
     /// The URL of a path, which starts with a slash.
-    pub fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    pub fn put(&self, path: &str, body: impl Into<Vec<u8>>) {
+    pub(crate) fn put(&self, path: &str, body: impl Into<Vec<u8>>) {
         let body = body.into();
         let served = Served { body, faults: VecDeque::new() };
         self.state.lock().unwrap().files.insert(path.to_owned(), served);
     }
 
-    pub fn remove(&self, path: &str) {
+    pub(crate) fn remove(&self, path: &str) {
         self.state.lock().unwrap().files.remove(path);
     }
 
     /// Lets the next answer for `path` go wrong; several add up.
-    pub fn fault(&self, path: &str, fault: Fault) {
+    pub(crate) fn fault(&self, path: &str, fault: Fault) {
         let mut state = self.state.lock().unwrap();
         state.files.get_mut(path).unwrap().faults.push_back(fault);
     }
 
     /// The requests so far, as `GET /path` or `GET /path bytes=5-`.
-    pub fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.state.lock().unwrap().requests.clone()
     }
 
     /// How often a path was got.
-    pub fn gets(&self, path: &str) -> usize {
+    pub(crate) fn gets(&self, path: &str) -> usize {
         let line = format!("GET {path}");
         self.requests()
             .iter()
@@ -181,13 +181,13 @@ fn answer(
 }
 
 /// A key that was made for the test.
-pub struct Signer {
+pub(crate) struct Signer {
     home: tempfile::TempDir,
-    pub fingerprint: String,
+    pub(crate) fingerprint: String,
 }
 
 impl Signer {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let home = tempfile::tempdir().unwrap();
         let mut signer = Self { home, fingerprint: String::new() };
         let user = "Test <test@example.org>";
@@ -208,19 +208,19 @@ impl Signer {
         output.stdout
     }
 
-    pub fn detached(&self, content: &[u8]) -> Vec<u8> {
+    pub(crate) fn detached(&self, content: &[u8]) -> Vec<u8> {
         self.gpg(&["--armor", "--detach-sign"], content)
     }
 
-    pub fn clear(&self, text: &str) -> Vec<u8> {
+    pub(crate) fn clear(&self, text: &str) -> Vec<u8> {
         self.gpg(&["--clear-sign"], text.as_bytes())
     }
 
-    pub fn armored_key(&self) -> Vec<u8> {
+    pub(crate) fn armored_key(&self) -> Vec<u8> {
         self.gpg(&["--armor", "--export"], b"")
     }
 
-    pub fn binary_key(&self) -> Vec<u8> {
+    pub(crate) fn binary_key(&self) -> Vec<u8> {
         self.gpg(&["--export"], b"")
     }
 }
