@@ -120,7 +120,7 @@ impl Tree {
         let read = |source| Error::Read { what: "the tree's Kconfig files", source };
         let root = fs::canonicalize(root).map_err(read)?;
         let top = fs::read(root.join("Kconfig")).map_err(read)?;
-        let mut walk = Walk { root, tree: Self::empty(arch), blocks: Vec::new(), depth: 0 };
+        let mut walk = Walk { root, tree: Self::empty(arch), blocks: Vec::new(), open: Vec::new() };
         walk.file("Kconfig", parse(&String::from_utf8_lossy(&top)));
         Ok(walk.tree)
     }
@@ -212,13 +212,15 @@ struct Walk {
     root: PathBuf,
     tree: Tree,
     blocks: Vec<Block>,
-    depth: usize,
+    /// The files that are being read, the outermost first.
+    open: Vec<Arc<str>>,
 }
 
 impl Walk {
     fn file(&mut self, path: &str, file: File) {
         self.tree.files += 1;
         let name: Arc<str> = path.into();
+        self.open.push(name.clone());
         self.tree.odd.extend(file.odd.iter().map(|&line| Place { file: name.clone(), line }));
         let outside = self.blocks.len();
         for entry in file.entries {
@@ -230,6 +232,7 @@ impl Walk {
             self.entry(entry, place);
         }
         self.blocks.truncate(outside);
+        self.open.pop();
     }
 
     fn entry(&mut self, entry: Entry, place: Place) {
@@ -346,11 +349,7 @@ impl Walk {
     fn source(&mut self, source: &Source, place: Place) {
         let file = self.locate(source, &place).and_then(|path| Ok((self.load(&path)?, path)));
         match file {
-            Ok((Some(file), path)) => {
-                self.depth += 1;
-                self.file(&path, file);
-                self.depth -= 1;
-            }
+            Ok((Some(file), path)) => self.file(&path, file),
             Ok((None, _)) if source.optional => {}
             Ok((None, path)) => self.tree.unread.push((place, format!("{path} is not there"))),
             Err(why) => self.tree.unread.push((place, why)),
@@ -370,7 +369,10 @@ impl Walk {
     }
 
     fn load(&self, path: &str) -> Result<Option<File>, String> {
-        if self.depth >= DEEPEST_FILE || self.tree.files >= MOST_FILES {
+        if self.open.iter().any(|open| &**open == path) {
+            return Err(format!("{path} includes itself"));
+        }
+        if self.open.len() >= DEEPEST_FILE || self.tree.files >= MOST_FILES {
             return Err(format!("{path} is one file too many"));
         }
         let Ok(real) = fs::canonicalize(self.root.join(path)) else { return Ok(None) };
