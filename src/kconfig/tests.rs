@@ -264,6 +264,8 @@ fn unknown_names_are_errors_unless_a_note_says_otherwise() {
     let error = "error: FLUX: asked y, unknown in this tree [f:2]";
     assert_eq!(check_for("5.0-rc1", noted, ""), error);
     assert_eq!(check("#: soft\nCONFIG_FLUX=y", ""), error.replace("error", "warning"));
+    // Another architecture's, there or not.
+    assert_eq!(check("#: arch arm64\nCONFIG_FLUX=y\nCONFIG_SLOT=y\n", ""), "");
     // There in spite of the note, and dropped.
     assert_eq!(
         check("#: until 5.0\nCONFIG_SLOT=y", ""),
@@ -286,7 +288,8 @@ fn one_of_several_names_is_enough() {
 #[test]
 fn a_users_configuration_is_checked_gently_but_for_rkts_needs() {
     let folder = tree(&[]);
-    let text = "CONFIG_SLOT=y\nCONFIG_CORE=y\nCONFIG_GONE=y\n# CONFIG_NEVER is not set\n";
+    let text = "CONFIG_SLOT=y\nCONFIG_CORE=y\nCONFIG_GONE=y\n# CONFIG_NEVER is not set\n\
+                CONFIG_WORDS=\"\"\n";
     let version = KernelVersion::new(6, 12, 0);
     let plan = fragments(&version, (&[], &[]), Some(("mine", text)), vec![]).unwrap();
     let needs = |without: &str| {
@@ -303,7 +306,7 @@ fn a_users_configuration_is_checked_gently_but_for_rkts_needs() {
         warnings,
         [
             "warning: SLOT: asked y, got n -- Kconfig:18: BUS [mine:1]",
-            "warning: GONE: asked y, unknown in this tree [mine:3]",
+            "warning: mine: unknown in this tree: GONE",
         ]
     );
     let error = check(&needs("SERIO")).unwrap_err();
@@ -313,7 +316,7 @@ fn a_users_configuration_is_checked_gently_but_for_rkts_needs() {
          error: SERIO: rkt needs y (the keyboard controller through which lkvm resets), got \
          nothing\n  \
          warning: SLOT: asked y, got n -- Kconfig:18: BUS [mine:1]\n  \
-         warning: GONE: asked y, unknown in this tree [mine:3]"
+         warning: mine: unknown in this tree: GONE"
     );
     assert_eq!(error.fault(), crate::report::Fault::Kconfig);
     assert!(error.hint().is_some());
