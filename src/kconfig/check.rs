@@ -6,8 +6,9 @@ use std::path::Path;
 
 use super::dotconfig::Value;
 use super::eval::Scene;
+use super::fragment::Request;
 use super::plan::{Effective, Plan};
-use super::reasons::Reason;
+use super::reasons::{Reason, list};
 use super::rkt::{Need, missing_for_rkt};
 use super::tree::{Place, Symbol, Tree};
 use super::{DotConfig, Error};
@@ -68,6 +69,14 @@ pub enum What {
         /// Fragment and line that ask.
         asked_in: (String, usize),
     },
+    /// A user's full configuration sets symbols that the tree does not
+    /// define: it was made for another series.
+    Outdated {
+        /// The configuration's name.
+        file: String,
+        /// The symbols, without `CONFIG_`.
+        symbols: Vec<String>,
+    },
     /// rkt's guest needs a symbol built in that isn't.
     MissingForRkt {
         /// The need.
@@ -111,6 +120,10 @@ impl fmt::Display for What {
                     write!(f, " -- did you mean {nearest}?")?;
                 }
                 write!(f, " [{file}:{line}]")
+            }
+            Self::Outdated { file, symbols } => {
+                let names = list(symbols.iter().map(String::as_str));
+                write!(f, "{file}: unknown in this tree: {names}")
             }
             Self::MissingForRkt { need, got, reasons } => {
                 write!(f, "{}: rkt needs y ({}), got ", need.any_of.join(" or "), need.purpose)?;
@@ -160,35 +173,40 @@ impl Plan {
     pub fn findings(&self, tree: &Tree, arch: Arch, result: &DotConfig) -> Vec<Finding> {
         let scene = Scene { tree, config: result };
         let mut findings = Vec::new();
-        let mut blocks: BTreeMap<(usize, usize), Vec<Option<Finding>>> = BTreeMap::new();
+        let mut blocks: BTreeMap<(usize, usize), Block> = BTreeMap::new();
         for effective in self.effective() {
-            let found = self.request(scene, arch, &effective);
-            match effective.request.notes.any {
-                Some(line) => blocks.entry((effective.layer, line)).or_default().push(found),
+            let notes = &effective.request.notes;
+            if notes.arch.is_some_and(|only| only != arch) {
+                continue;
+            }
+            let found = self.request(scene, &effective);
+            match notes.any {
+                Some(line) => {
+                    let block = blocks.entry((effective.layer, line)).or_default();
+                    block.required |= notes.required(self.version());
+                    block.satisfied |= found.is_none();
+                    block.findings.extend(found);
+                }
                 None => findings.extend(found),
             }
         }
-        for block in blocks.into_values() {
-            // One name that is as asked is enough.
-            if block.iter().all(Option::is_some) {
-                findings.extend(block.into_iter().flatten());
-            }
-        }
+        findings.extend(blocks.into_values().flat_map(Block::into_findings));
         for finding in &mut findings {
             if let What::Unknown { symbol, nearest, .. } = &mut finding.what {
                 *nearest = tree.nearest(symbol).map(ToOwned::to_owned);
             }
         }
         findings.extend(rkt(scene, &findings));
+        findings.extend(self.outdated(tree));
         findings.extend(unread(tree));
         findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
         findings
     }
 
-    fn request(&self, scene: Scene<'_>, arch: Arch, one: &Effective<'_>) -> Option<Finding> {
+    fn request(&self, scene: Scene<'_>, one: &Effective<'_>) -> Option<Finding> {
         let request = one.request;
         let gentle = self.is_full() && one.layer == 0;
-        let required = request.notes.required(self.version(), arch);
+        let required = request.notes.required(self.version());
         let severity = match gentle || request.notes.soft || !required {
             true => Severity::Warning,
             false => Severity::Error,
@@ -196,16 +214,12 @@ impl Plan {
         let asked_in = (one.fragment.to_owned(), request.line);
         let (symbol, asked) = (request.name.clone(), request.value.clone());
         let Some(definition) = scene.tree.symbol(&symbol) else {
-            // In a block of alternatives the name that isn't there counts as
-            // not satisfied even where it needn't exist.
-            let fine = (!required && request.notes.any.is_none()) || (gentle && request.is_off());
-            if fine {
-                return None;
-            }
-            // Looked for later: most of these are names of other series in a
-            // block whose other name is there.
+            // The nearest name is looked for later: most of these are names
+            // of other series in a block whose other name is there.
             let what = What::Unknown { symbol, asked, nearest: None, asked_in };
-            return Some(Finding { severity, what });
+            // In such a block an absent name is never "as asked".
+            let counts = required || request.notes.any.is_some();
+            return (counts && !gentle).then_some(Finding { severity, what });
         };
         let got = scene.value(&symbol);
         let not_a_users_business = gentle && !definition.has_prompt();
@@ -214,6 +228,44 @@ impl Plan {
         }
         let reasons = scene.reasons(&symbol, definition, &asked);
         Some(Finding { severity, what: What::Differs { symbol, asked, got, reasons, asked_in } })
+    }
+
+    /// What a user's full configuration sets and the tree doesn't define: one
+    /// finding, because a file from another series has a hundred of them.
+    fn outdated(&self, tree: &Tree) -> Option<Finding> {
+        let users = |one: &Effective<'_>| self.is_full() && one.layer == 0;
+        let gone = |request: &Request| {
+            let sets = !request.is_off() && !request.value.plain().is_empty();
+            sets && tree.symbol(&request.name).is_none()
+        };
+        let effective = self.effective().into_iter();
+        let symbols: Vec<_> = effective
+            .filter(|one| users(one) && gone(one.request))
+            .map(|one| one.request.name.clone())
+            .collect();
+        if symbols.is_empty() {
+            return None;
+        }
+        let file = self.layers().first()?.name().to_owned();
+        Some(Finding { severity: Severity::Warning, what: What::Outdated { file, symbols } })
+    }
+}
+
+/// Alternatives of which one is enough.
+#[derive(Default)]
+struct Block {
+    required: bool,
+    satisfied: bool,
+    findings: Vec<Finding>,
+}
+
+impl Block {
+    fn into_findings(self) -> Vec<Finding> {
+        let mut findings = self.findings;
+        // Where none of the names needs to exist, only a dropped one counts.
+        let unknown = |finding: &Finding| matches!(finding.what, What::Unknown { .. });
+        findings.retain(|finding| !self.satisfied && (self.required || !unknown(finding)));
+        findings
     }
 }
 
@@ -235,7 +287,7 @@ fn rkt(scene: Scene<'_>, already: &[Finding]) -> Vec<Finding> {
             What::Differs { symbol, .. } | What::Unknown { symbol, .. } => {
                 finding.severity == Severity::Error && need.any_of.contains(&symbol.as_str())
             }
-            What::MissingForRkt { .. } | What::Unread { .. } => false,
+            _ => false,
         })
     };
     let finding = |need: &'static Need| {

@@ -10,7 +10,7 @@
 //! note     = "#:" word { "," word }
 //! word     = "since A.B"    an older series may lack the names
 //!          | "until A.B"    this series and newer ones may lack them
-//!          | "arch NAME"    other architectures may lack them
+//!          | "arch NAME"    on other architectures nothing is checked
 //!          | "any"          one of the names is enough (a symbol was renamed)
 //!          | "soft"         a name that doesn't come out is a warning
 //! value    = "y" | "m" | "n" | number | "text"
@@ -39,11 +39,10 @@ pub(super) struct Notes {
 
 impl Notes {
     /// Whether the names must exist in this series.
-    pub(super) fn required(&self, version: &KernelVersion, arch: Arch) -> bool {
+    pub(super) fn required(&self, version: &KernelVersion) -> bool {
         let series = version.series();
         self.since.is_none_or(|since| series >= since)
             && self.until.is_none_or(|until| series < until)
-            && self.arch.is_none_or(|only| only == arch)
     }
 
     fn add(&mut self, note: &str, line: usize) -> Result<(), String> {
@@ -82,13 +81,20 @@ pub struct Request {
     pub(super) notes: Notes,
 }
 
-/// A named list of requests.
+/// A named list of requests. Serialised, it is its name and its lines without
+/// comments and notes: those reach no kernel.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fragment {
     name: String,
-    text: String,
     #[serde(skip)]
+    text: String,
+    #[serde(rename = "text", serialize_with = "as_lines")]
     requests: Vec<Request>,
+}
+
+fn as_lines<S: serde::Serializer>(requests: &[Request], to: S) -> Result<S::Ok, S::Error> {
+    let line = |request: &Request| request.value.line(&request.name);
+    to.serialize_str(&requests.iter().map(line).collect::<String>())
 }
 
 impl Fragment {
@@ -187,18 +193,9 @@ mod tests {
         assert_eq!(notes(0), Notes::default());
         assert!(notes(1).soft && notes(1) == notes(2));
         assert_eq!((notes(1).any, notes(3).any, notes(4).any), (None, Some(9), Some(9)));
-        let required = |version: &str| notes(1).required(&version.parse().unwrap(), Arch::X86_64);
+        let required = |version: &str| notes(1).required(&version.parse().unwrap());
         assert!(!required("4.9.229") && required("4.10") && required("5.0.21"));
         assert!(!required("5.1-rc1") && !required("6.12.0"));
-    }
-
-    #[test]
-    fn an_architecture_s_names_are_not_required_elsewhere() {
-        let fragment = Fragment::parse("f", "#: arch x86_64\nCONFIG_A=y\n").unwrap();
-        let version = KernelVersion::new(6, 12, 0);
-        let notes = &fragment.requests()[0].notes;
-        assert!(notes.required(&version, Arch::X86_64));
-        assert!(!notes.required(&version, Arch::Arm64));
     }
 
     #[test]

@@ -30,6 +30,7 @@ mod reasons;
 mod rkt;
 mod tree;
 mod tristate;
+mod walk;
 
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use super::{Error, features};
 use crate::settings::KernelVersion;
 
 /// The layers of a configuration, the lowest first. Serialised (names and
-/// texts), it is what a build's key needs to know of the configuration.
+/// lines), it is what a build's key needs to know of the configuration.
 #[derive(Debug, Clone, Serialize)]
 pub struct Plan {
     version: KernelVersion,
@@ -232,5 +232,7 @@ mod tests {
         assert!(one.contains("CONFIG_A=y") && one.contains("one") && one.contains("6.12.0"));
         assert_ne!(one, text(vec![fragment("one", "CONFIG_A=m\n")]));
         assert_ne!(one, text(vec![fragment("two", "CONFIG_A=y\n")]));
+        // A better comment is no reason to build again.
+        assert_eq!(one, text(vec![fragment("one", "# why\n#: soft\nCONFIG_A=y\n")]));
     }
 }

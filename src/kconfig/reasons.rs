@@ -125,27 +125,32 @@ impl Scene<'_> {
     }
 
     fn why_on(&self, name: &str, symbol: &Symbol, asked: Tristate) -> Vec<Reason> {
-        let at_work =
-            |selector: &&Selector| self.selector(selector).is_some_and(|value| value > asked);
-        let selected = |selector: &Selector| Reason::Selected {
-            by: selector.by.to_string(),
-            at: selector.place.clone(),
+        let selected = |wanted: fn(Option<Tristate>, Tristate) -> bool| -> Vec<_> {
+            let at_work = symbol.selectors.iter().filter(|one| wanted(self.selector(one), asked));
+            let reason = |selector: &Selector| Reason::Selected {
+                by: selector.by.to_string(),
+                at: selector.place.clone(),
+            };
+            at_work.take(3).map(reason).collect()
         };
-        let selectors: Vec<_> =
-            symbol.selectors.iter().filter(at_work).take(3).map(selected).collect();
-        if !selectors.is_empty() {
-            return selectors;
+        let surely = selected(|value, asked| value.is_some_and(|value| value > asked));
+        if !surely.is_empty() {
+            return surely;
         }
         // Only a definition whose dependencies hold can have set it.
         let holds =
             |definition: &&Definition| self.terms(&definition.depends) != Some(Tristate::No);
         let definitions = symbol.definitions.iter().filter(holds);
-        definitions
+        let reasons: Vec<_> = definitions
             .map(|definition| match self.not_askable(symbol, definition) {
                 Some(reason) => reason,
                 None => self.free(name, definition),
             })
-            .collect()
+            .collect();
+        // A select whose condition is a compiler test is the best guess left.
+        let perhaps = selected(|value, _| value.is_none());
+        let nothing = reasons.iter().all(|reason| matches!(reason, Reason::Open { .. }));
+        if nothing && !perhaps.is_empty() { perhaps } else { reasons }
     }
 
     fn why_off(
@@ -215,7 +220,10 @@ impl Scene<'_> {
     fn not_askable(&self, symbol: &Symbol, definition: &Definition) -> Option<Reason> {
         let at = definition.place.clone();
         let Some((_, condition)) = &definition.prompt else {
-            let selectors = symbol.selectors.iter().map(|selector| selector.by.to_string());
+            let mut selectors: Vec<_> = symbol.selectors.iter().collect();
+            // Those that are at work first.
+            selectors.sort_by_key(|selector| std::cmp::Reverse(self.selector(selector)));
+            let selectors = selectors.into_iter().map(|selector| selector.by.to_string());
             return Some(Reason::NoPrompt { at, selectors: selectors.collect() });
         };
         let around = definition.visible.iter().map(|term| &term.expr);
