@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err as fs;
-use stage1_builder::proc::{Output, Program};
+use stage1_builder::proc::{Program, Stream};
 
 /// The binary under test, away from the developer's own settings: its
 /// project, output and cache are folders of the test.
@@ -16,11 +16,17 @@ pub fn builder(project: &Path) -> Program {
         .dir(project)
 }
 
-/// Runs to the end; stdout as text and the exit code.
+/// Runs to the end: the exit code, and all of stdout and stderr.
 pub fn outcome(program: Program) -> (i32, String, String) {
-    let output: Output = program.output().expect("the binary starts");
-    let stdout = String::from_utf8(output.stdout).expect("stdout is UTF-8");
-    (output.status.code().unwrap_or(-1), stdout, output.stderr)
+    let (mut stdout, mut stderr) = (String::new(), String::new());
+    let status = program
+        .stream(|stream, line| {
+            let text = if stream == Stream::Stdout { &mut stdout } else { &mut stderr };
+            text.push_str(&String::from_utf8_lossy(line));
+            text.push('\n');
+        })
+        .expect("the binary starts");
+    (status.code().unwrap_or(-1), stdout, stderr)
 }
 
 /// Kernels, sources and workspaces that all tests share and that stay between
