@@ -75,7 +75,7 @@ fn a_series_is_fetched_through_apt_and_then_there() {
     let exact = stage1_builder::settings::KernelRequest::Exact(resolved.version);
     assert_eq!(source::resolve(exact, &options, &reporter).unwrap(), resolved);
     assert_eq!(source::fetch(&resolved, &options, &reporter).unwrap(), source);
-    assert!(started.elapsed() < std::time::Duration::from_millis(50), "{:?}", started.elapsed());
+    assert!(started.elapsed() < std::time::Duration::from_millis(300), "{:?}", started.elapsed());
 
     let names = fs::read_dir(downloads.join("debian")).unwrap().flatten();
     let left = names.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
