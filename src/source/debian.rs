@@ -339,6 +339,11 @@ pub(super) fn fetch(
     let deb = download(package, options, &scratch.0, reporter)?;
     reporter.finished(Stage::Fetch, package.exact());
     let (path, digest) = take_out(&deb, package, &folder.join(stem), reporter)?;
+    if let Some(wanted) = options.sha256.filter(|wanted| **wanted != digest) {
+        fsutil::remove_all(&path)?;
+        let reason = format!("its tarball has {digest}, not {wanted}");
+        return Err(Error::Altered { archive: package.exact(), reason });
+    }
     let verified = Verified::DistributionArchive {
         package: package.name.clone(),
         version: package.version.clone(),

@@ -361,7 +361,12 @@ fn proof(
             Err(error) => return Err(error),
         }
     }
-    Err(Error::NoSignature { archive: place.url.clone(), tried })
+    // Where there is no archive either, that is what the user should know.
+    let url = place.url.clone();
+    match client.open(Method::Head, &url, &[], client.patience.contact)?.status().as_u16() {
+        status @ (404 | 410) => Err(Error::Status { url, status }),
+        _ => Err(Error::NoSignature { archive: url, tried }),
+    }
 }
 
 /// A small file, with as many attempts as a download has.

@@ -142,6 +142,19 @@ fn is_top_makefile(name: &[u8]) -> bool {
     }
 }
 
+/// The version as [`version`], without reading a tarball again that has not
+/// changed.
+pub(super) fn known_version(path: &Path, options: &Options) -> Result<KernelVersion, Error> {
+    if fs::metadata(path)?.is_dir() {
+        return version(path);
+    }
+    let absolute = fs::canonicalize(path)?;
+    match recall(&absolute, &tarball_stamp(&absolute)?, options) {
+        Some(known) => Ok(known.version),
+        None => version(path),
+    }
+}
+
 /// A local source, with its digest.
 ///
 /// # Errors
@@ -151,23 +164,22 @@ pub(super) fn fetch(
     options: &Options,
     reporter: &dyn Reporter,
 ) -> Result<Source, Error> {
-    let version = version(path)?;
-    let absolute = fs::canonicalize(path)?;
-    let name = absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let provenance =
-        |digest| Provenance { provider: Provider::Local, name, digest, verified: Verified::Local };
-    if fs::metadata(&absolute)?.is_dir() {
-        let files = files(&absolute, reporter)?;
-        let stamp = stamp(&absolute, &files)?;
-        let digest =
-            remembered(&absolute, stamp, options, || tree_digest(&absolute, &files, reporter))?;
-        let provenance = provenance(digest);
-        return Ok(Source::Tree(LocalTree { root: absolute, version, files, provenance }));
+    let root = fs::canonicalize(path)?;
+    let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (provider, verified) = (Provider::Local, Verified::Local);
+    if !fs::metadata(&root)?.is_dir() {
+        let hash = || Ok(Digest::sha256_of_file(&root)?);
+        let Known { version, digest, .. } =
+            remembered(&root, tarball_stamp(&root)?, options, hash)?;
+        let provenance = Provenance { provider, name, digest, verified };
+        return Ok(Source::Tarball(Archive { path: root, version, provenance }));
     }
-    let entry = Entry { path: PathBuf::new(), kind: Kind::File { executable: false } };
-    let stamp = stamp(&absolute, &[entry])?;
-    let digest = remembered(&absolute, stamp, options, || Ok(Digest::sha256_of_file(&absolute)?))?;
-    Ok(Source::Tarball(Archive { path: absolute, version, provenance: provenance(digest) }))
+    let (files, stamps): (Vec<Entry>, Vec<Stamp>) = listed(&root, reporter)?.into_iter().unzip();
+    let stamp = tree_stamp(&files, &stamps);
+    let hash = || tree_digest(&root, &files, reporter);
+    let Known { version, digest, .. } = remembered(&root, stamp, options, hash)?;
+    let provenance = Provenance { provider, name, digest, verified };
+    Ok(Source::Tree(LocalTree { root, version, files, provenance }))
 }
 
 /// The files of a tree, sorted by path.
@@ -175,6 +187,26 @@ pub(super) fn fetch(
 /// # Errors
 /// When the folder can't be read.
 pub fn files(root: &Path, reporter: &dyn Reporter) -> Result<Vec<Entry>, Error> {
+    Ok(listed(root, reporter)?.into_iter().map(|(entry, _)| entry).collect())
+}
+
+/// What tells that a file's content may have changed, as git's index has it:
+/// size, inode, mode, and both times.
+type Stamp = [u64; 7];
+
+fn stamp_of(found: &std::fs::Metadata) -> Stamp {
+    [
+        found.size(),
+        found.ino(),
+        u64::from(found.mode()),
+        found.mtime().cast_unsigned(),
+        found.mtime_nsec().cast_unsigned(),
+        found.ctime().cast_unsigned(),
+        found.ctime_nsec().cast_unsigned(),
+    ]
+}
+
+fn listed(root: &Path, reporter: &dyn Reporter) -> Result<Vec<(Entry, Stamp)>, Error> {
     let listed = match listed_by_git(root) {
         Some(Ok(paths)) => Some(paths),
         Some(Err(error)) if error.signal().is_some() => return Err(error.into()),
@@ -188,7 +220,7 @@ pub fn files(root: &Path, reporter: &dyn Reporter) -> Result<Vec<Entry>, Error> 
         Some(paths) => paths.into_iter().filter_map(|path| entry_at(root, path)).collect(),
         None => walked(root)?,
     };
-    entries.sort_unstable_by(|a: &Entry, b| a.path.cmp(&b.path));
+    entries.sort_unstable_by(|(a, _): &(Entry, Stamp), (b, _)| a.path.cmp(&b.path));
     // An unmerged file is listed once a side.
     entries.dedup();
     Ok(entries)
@@ -210,9 +242,9 @@ fn listed_by_git(root: &Path) -> Option<Result<Vec<PathBuf>, proc::Error>> {
 }
 
 /// `None` for what is tracked but gone, and for submodules' folders.
-fn entry_at(root: &Path, path: PathBuf) -> Option<Entry> {
+fn entry_at(root: &Path, path: PathBuf) -> Option<(Entry, Stamp)> {
     let metadata = fs::symlink_metadata(root.join(&path)).ok()?;
-    Some(Entry { kind: kind_of(&metadata)?, path })
+    Some((Entry { kind: kind_of(&metadata)?, path }, stamp_of(&metadata)))
 }
 
 /// `None` for folders, sockets and the like.
@@ -225,7 +257,7 @@ fn kind_of(metadata: &std::fs::Metadata) -> Option<Kind> {
     }
 }
 
-fn walked(root: &Path) -> Result<Vec<Entry>, Error> {
+fn walked(root: &Path) -> Result<Vec<(Entry, Stamp)>, Error> {
     let mut entries = Vec::new();
     let relative = |path: &Path| path.strip_prefix(root).unwrap_or(path).to_owned();
     let walk = walkdir::WalkDir::new(root).min_depth(1).into_iter();
@@ -233,7 +265,7 @@ fn walked(root: &Path) -> Result<Vec<Entry>, Error> {
         let found = found.map_err(|error| Error::Io(error.into()))?;
         let metadata = found.metadata().map_err(|error| Error::Io(error.into()))?;
         if let Some(kind) = kind_of(&metadata) {
-            entries.push(Entry { path: relative(found.path()), kind });
+            entries.push((Entry { path: relative(found.path()), kind }, stamp_of(&metadata)));
         }
     }
     Ok(entries)
@@ -255,53 +287,58 @@ pub fn is_build_product(path: &Path) -> bool {
     folder || configuration || command || name.ends_with(b".o")
 }
 
-/// What tells that a tree's content may have changed: names, sizes, dates,
-/// modes and inodes, as git's index has them.
-fn stamp(root: &Path, files: &[Entry]) -> Result<Digest, Error> {
+fn tarball_stamp(path: &Path) -> Result<Digest, Error> {
     let mut hasher = Hasher::new(Algorithm::Sha256);
-    for entry in files {
-        let path = if entry.path.as_os_str().is_empty() {
-            root.to_owned()
-        } else {
-            root.join(&entry.path)
-        };
-        let found = fs::symlink_metadata(&path)?;
-        hasher.update(entry.path.as_os_str().as_bytes());
-        hasher.update(&[0]);
-        for number in [found.size(), found.ino(), u64::from(found.mode())] {
-            hasher.update(&number.to_le_bytes());
-        }
-        for number in [found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec()] {
-            hasher.update(&number.to_le_bytes());
-        }
-    }
+    add_stamp(&mut hasher, &stamp_of(&fs::metadata(path)?));
     Ok(hasher.finish())
 }
 
+fn tree_stamp(files: &[Entry], stamps: &[Stamp]) -> Digest {
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    for (entry, stamp) in files.iter().zip(stamps) {
+        hasher.update(entry.path.as_os_str().as_bytes());
+        hasher.update(&[0]);
+        add_stamp(&mut hasher, stamp);
+    }
+    hasher.finish()
+}
+
+fn add_stamp(hasher: &mut Hasher, stamp: &Stamp) {
+    stamp.iter().for_each(|number| hasher.update(&number.to_le_bytes()));
+}
+
+/// What was found out about a source, and the stamp that it had then.
 #[derive(Serialize, Deserialize)]
-struct Remembered {
+struct Known {
     stamp: Digest,
+    version: KernelVersion,
     digest: Digest,
 }
 
-/// The digest that was computed for this stamp, or computed now.
+fn known_path(path: &Path, options: &Options) -> PathBuf {
+    let name = Digest::sha256(path.as_os_str().as_bytes());
+    options.downloads.join("local").join(format!("{}.json", &name.hex()[..32]))
+}
+
+fn recall(path: &Path, stamp: &Digest, options: &Options) -> Option<Known> {
+    let text = fs::read(known_path(path, options)).ok()?;
+    serde_json::from_slice(&text).ok().filter(|known: &Known| known.stamp == *stamp)
+}
+
+/// What is known of a source with this stamp, or found out now.
 fn remembered(
     path: &Path,
     stamp: Digest,
     options: &Options,
-    compute: impl FnOnce() -> Result<Digest, Error>,
-) -> Result<Digest, Error> {
-    let name = Digest::sha256(path.as_os_str().as_bytes());
-    let file = options.downloads.join("local").join(format!("{}.json", &name.hex()[..32]));
-    let known = fs::read(&file).ok().and_then(|text| serde_json::from_slice(&text).ok());
-    if let Some(Remembered { digest, .. }) = known.filter(|known: &Remembered| known.stamp == stamp)
-    {
-        return Ok(digest);
+    hash: impl FnOnce() -> Result<Digest, Error>,
+) -> Result<Known, Error> {
+    if let Some(known) = recall(path, &stamp, options) {
+        return Ok(known);
     }
-    let digest = compute()?;
-    let text = serde_json::to_vec(&Remembered { stamp, digest: digest.clone() });
-    fsutil::write_atomic(&file, &text.map_err(std::io::Error::from)?)?;
-    Ok(digest)
+    let known = Known { stamp, version: version(path)?, digest: hash()? };
+    let text = serde_json::to_vec(&known).map_err(std::io::Error::from)?;
+    fsutil::write_atomic(&known_path(path, options), &text)?;
+    Ok(known)
 }
 
 /// The content's digest. Each file's part is computed by itself, on all

@@ -16,6 +16,7 @@
 //! <downloads>/kernel.org/keys/<fingerprint>.gpg     release keys; trusted for their fingerprint only
 //! <downloads>/debian/linux-source-6.12_<version>.tar.xz[.json]
 //! <downloads>/patches/<sha256>.patch                a patch by URL, named by its checksum
+//! <downloads>/debian/.linux-source-6.12_<version>.tmp/   a package under way; the next run clears it
 //! <downloads>/local/<hash>.json                     digest of a local source, by its files' dates and sizes
 //! <downloads>/resolved/<hash>.json                  which version was meant, for a day
 //! <state>/                                          package lists of our own, apt's system state is not touched
@@ -274,7 +275,7 @@ pub fn resolve(
     reporter: &dyn Reporter,
 ) -> Result<Resolved, Error> {
     if let Some(path) = options.local {
-        let version = local::version(path)?;
+        let version = local::known_version(path, options)?;
         local::check_version(path, version, request)?;
         return Ok(Resolved { version, provider: Provider::Local, package: None });
     }
