@@ -10,6 +10,10 @@ use stage1_builder::proc::{self, Program};
 use stage1_builder::report::Collected;
 use stage1_builder::source::{self, Options, Patience, Provider};
 
+#[path = "support/not_run.rs"]
+mod not_run;
+use not_run::not_run;
+
 fn options<'a>(downloads: &'a Path, state: &'a Path) -> Options<'a> {
     Options {
         sources: &[Provider::Debian],
@@ -45,7 +49,7 @@ fn a_series_is_fetched_through_apt_and_then_there() {
     let series = match listed_series() {
         Ok(series) => series,
         Err(reason) => {
-            println!("skipped: {reason}");
+            not_run("debian provider", &reason);
             return;
         }
     };
@@ -63,7 +67,7 @@ fn a_series_is_fetched_through_apt_and_then_there() {
 
     let source = match source::fetch(&resolved, &options, &reporter) {
         Err(error) if error.fault() == stage1_builder::report::Fault::Network => {
-            println!("skipped: the archive can't be reached: {error}");
+            not_run("debian provider", &error.to_string());
             return;
         }
         other => other.unwrap(),
@@ -71,11 +75,9 @@ fn a_series_is_fetched_through_apt_and_then_there() {
     assert_eq!(source.version(), resolved.version);
     let source::Source::Tarball(archive) = &source else { panic!("no tarball") };
     assert_eq!(source::local::version(&archive.path).unwrap(), resolved.version);
-    let started = std::time::Instant::now();
     let exact = stage1_builder::settings::KernelRequest::Exact(resolved.version);
     assert_eq!(source::resolve(exact, &options, &reporter).unwrap(), resolved);
     assert_eq!(source::fetch(&resolved, &options, &reporter).unwrap(), source);
-    assert!(started.elapsed() < std::time::Duration::from_millis(300), "{:?}", started.elapsed());
 
     let names = fs::read_dir(downloads.join("debian")).unwrap().flatten();
     let left = names.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
@@ -97,7 +99,7 @@ fn lists_of_our_own_are_fetched_without_touching_the_systems() {
     let series = match listed_series() {
         Ok(series) => series,
         Err(reason) => {
-            println!("skipped: {reason}");
+            not_run("debian provider", &reason);
             return;
         }
     };
@@ -110,7 +112,7 @@ fn lists_of_our_own_are_fetched_without_touching_the_systems() {
     assert_eq!(resolved.version.series().to_string(), series);
     assert_eq!(system_lists(), before);
     if !state.join("updated").exists() {
-        println!("skipped: the archive can't be reached");
+        not_run("debian provider", "the archive can't be reached");
         return;
     }
     let own = fs::read_dir(state.join("lists")).unwrap().flatten();

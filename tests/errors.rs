@@ -1,12 +1,17 @@
 //! Bad input: one clear error, a hint, its own exit code, nothing half-made.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::io::Write;
 use std::path::Path;
 
 use fs_err as fs;
 use stage1_builder::proc::Program;
 
+#[path = "support/not_run.rs"]
+mod not_run;
 mod support;
+use not_run::not_run;
 use support::{builder, outcome};
 
 const INTERNAL_WORDS: [&str; 3] = ["panicked", "unwrap", "Err("];
@@ -302,7 +307,7 @@ fn a_full_disk_is_said_and_leaves_nothing_behind() {
     big.write_all(&vec![b'x'; 8 << 20]).unwrap();
     let mount = Program::new("mount").args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(&cache);
     if mount.run().is_err() {
-        return support::not_run("full disk", "can't mount a tmpfs (needs root)");
+        return not_run("full disk", "can't mount a tmpfs (needs root)");
     }
     let said = project.run(&["build", "6.12", "--source", &kernel]);
     let left = Program::new("find").arg(&cache).args(["-name", "big.c"]).run();

@@ -167,7 +167,7 @@ fn actool_takes_every_upstream_and_every_compression() {
     }
     for compression in Compression::ALL {
         let image = folder.path().join("one.aci");
-        pack(&artifacts, newest(), &options(compression), &image).unwrap();
+        pack(&artifacts, newest(), &options(*compression), &image).unwrap();
         run("actool", &["--debug", "validate", image.to_str().unwrap()]);
     }
 }

@@ -3,14 +3,26 @@
 //! `S1B_TEST_KERNELS` names the series (default `6.1 6.12`, which Debian's
 //! archive has); `S1B_TEST_SOURCES` a folder with more tarballs.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "measured times are worth a line")]
+
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use stage1_builder::kconfig;
 use stage1_builder::proc::Program;
 
+#[path = "support/cache.rs"]
+mod cache;
+#[path = "support/machine.rs"]
+mod machine;
+#[path = "support/not_run.rs"]
+mod not_run;
 mod support;
-use support::{after, boot, builder, initramfs, outcome, shared_cache};
+use cache::shared_cache;
+use machine::{after, boot, initramfs};
+use not_run::not_run;
+use support::{builder, outcome};
 
 const MODULE: &str = r#"
 #include <linux/module.h>
@@ -68,7 +80,7 @@ fn further_sources_are_built_packaged_and_boot() {
 fn from_debian(series: &str) {
     let wanted = std::env::var("S1B_TEST_KERNELS").unwrap_or_else(|_| "6.1 6.12".into());
     if !wanted.split_whitespace().any(|word| word == series) {
-        return support::not_run(&format!("kernel {series}"), "not in S1B_TEST_KERNELS");
+        return not_run(&format!("kernel {series}"), "not in S1B_TEST_KERNELS");
     }
     prove(series, &["--kernel-sources".to_owned(), "debian".to_owned()]);
 }

@@ -1,22 +1,31 @@
-//! The README's generated parts are what the program says of itself.
+//! The READMEs' generated parts are what the program says of itself.
 //! `S1B_TEST_RENEW=1` (`./test --renew`) writes them anew.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::Path;
 
 use fs_err as fs;
+use stage1_builder::compile;
+use stage1_builder::compile::fixes::{Confirmed, Fix};
 use stage1_builder::report::Fault;
 use stage1_builder::settings::reference_markdown;
 
 #[test]
-fn the_settings_and_the_exit_codes_are_current() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let old = fs::read_to_string(&path).unwrap();
-    let new = replaced(&old, "settings", &reference_markdown());
-    let new = replaced(&new, "exit codes", &exit_codes());
-    if std::env::var_os("S1B_TEST_RENEW").is_some() {
-        fs::write(&path, new).unwrap();
-    } else {
-        assert!(old == new, "README.md is not current: ./test --renew");
+fn the_generated_parts_are_current() {
+    let parts: [(&str, &[(&str, String)]); 2] = [
+        ("README.md", &[("settings", reference_markdown()), ("exit codes", exit_codes())]),
+        ("fixes/README.md", &[("fixes", fixes())]),
+    ];
+    for (file, parts) in parts {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let old = fs::read_to_string(&path).unwrap();
+        let new = parts.iter().fold(old.clone(), |text, (part, by)| replaced(&text, part, by));
+        if std::env::var_os("S1B_TEST_RENEW").is_some() {
+            fs::write(&path, new).unwrap();
+        } else {
+            assert!(old == new, "{file} is not current: ./test --renew");
+        }
     }
 }
 
@@ -32,4 +41,19 @@ fn exit_codes() -> String {
     let row = |fault: &Fault| format!("| {} | {} |\n", fault.exit_code(), fault.describe());
     let rows: String = Fault::ALL.iter().map(row).collect();
     format!("| code | meaning |\n|---|---|\n| 0 | done |\n{rows}")
+}
+
+fn fixes() -> String {
+    let row = |fix: &Fix| {
+        let commit = fix.upstream.as_deref().map_or("-", |commit| &commit[..12]);
+        let released = fix.released.as_deref().unwrap_or("-");
+        let seen = match fix.confirmed {
+            Confirmed::Built => "built and booted",
+            Confirmed::Commit => "commit looked up",
+            Confirmed::No => "not looked up",
+        };
+        format!("| {} | {} | {commit} | {released} | {seen} |\n", fix.id, fix.why)
+    };
+    let rows: String = compile::fixes::table().unwrap().iter().map(row).collect();
+    format!("| fix | why | upstream | since | seen |\n|---|---|---|---|---|\n{rows}")
 }

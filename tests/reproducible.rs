@@ -4,14 +4,23 @@
 //! With a tiny configuration, whose kernel takes a minute. `S1B_TEST_FULL`
 //! takes the project's own.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "measured times are worth a line")]
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use fs_err as fs;
 use stage1_builder::proc::Program;
 
+#[path = "support/cache.rs"]
+mod cache;
+#[path = "support/not_run.rs"]
+mod not_run;
 mod support;
-use support::{builder, outcome, shared_cache};
+use cache::shared_cache;
+use not_run::not_run;
+use support::{builder, outcome};
 
 /// Options on top of `allnoconfig`: 64 bits, modules and debugging
 /// information, through which a folder's name would reach the kernel.
@@ -22,7 +31,7 @@ const TINY: &str = "CONFIG_64BIT=y\nCONFIG_MODULES=y\nCONFIG_PRINTK=y\nCONFIG_BU
 #[test]
 fn folders_times_jobs_and_kills_do_not_change_a_byte() {
     if std::env::var("S1B_TEST_KERNELS").is_ok_and(|kernels| kernels == "none") {
-        return support::not_run("reproducible", "S1B_TEST_KERNELS is none");
+        return not_run("reproducible", "S1B_TEST_KERNELS is none");
     }
     let source = source();
     let config = (std::env::var_os("S1B_TEST_FULL").is_none()).then(|| tiny_config(&source));
@@ -68,10 +77,10 @@ fn source() -> PathBuf {
 /// takes an unpacked tree.
 fn tiny_config(source: &Path) -> String {
     let kept = shared_cache().join("tiny-6.1.config");
-    if let Ok(text) = fs::read_to_string(&kept) {
-        if text.ends_with(&format!("# from\n{}", commented(TINY))) {
-            return text;
-        }
+    if let Ok(text) = fs::read_to_string(&kept)
+        && text.ends_with(&format!("# from\n{}", commented(TINY)))
+    {
+        return text;
     }
     let folder = tempfile::tempdir().unwrap();
     let (tree, objects) = (folder.path().join("linux"), folder.path().join("objects"));
@@ -137,7 +146,7 @@ impl Folder {
     /// SIGINT, later each time, until one ends before its time. Gives how
     /// many were killed.
     fn kill_until_done(&self) -> u32 {
-        let mut seconds = 1.5;
+        let mut seconds: f64 = 1.5;
         for kills in 0.. {
             let (name, code) = [("KILL", 137), ("TERM", 143), ("INT", 130)][kills as usize % 3];
             let program = self.settled(

@@ -99,10 +99,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_comes_back_and_says_its_name() {
+    fn each_comes_back() {
         let bytes = b"tar or not".repeat(100_000);
-        for kind in Compression::ALL {
-            assert_eq!(kind.to_string().parse(), Ok(kind));
+        for &kind in Compression::ALL {
             let two = NonZero::new(2).unwrap();
             let mut to = Compressor::new(kind, Vec::new(), two).unwrap();
             to.write_all(&bytes).unwrap();
@@ -111,7 +110,6 @@ mod tests {
             decompressed(packed.as_slice()).unwrap().read_to_end(&mut back).unwrap();
             assert_eq!(back, bytes, "{kind}");
         }
-        assert!("zstd".parse::<Compression>().is_err());
     }
 
     #[test]

@@ -108,11 +108,11 @@ fn finished(
     job: &Job<'_>,
     reporter: &dyn Reporter,
 ) -> Result<KernelArtifacts, Error> {
-    if workspace.kernel_key().as_ref() == Some(&plan.kernel_key) {
-        if let Some(artifacts) = job.finished() {
-            reporter.detail("the kernel is finished already");
-            return Ok(artifacts);
-        }
+    if workspace.kernel_key().as_ref() == Some(&plan.kernel_key)
+        && let Some(artifacts) = job.finished()
+    {
+        reporter.detail("the kernel is finished already");
+        return Ok(artifacts);
     }
     workspace.set_kernel_key(None)?;
     let missing = compile::missing(&super::plan::wanted(settings, plan.version, plan.btf));

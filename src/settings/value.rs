@@ -83,7 +83,6 @@ words! {
 
 /// As the built-in default of `S1B_COMPRESSION` has it: every reader of images
 /// reads gzip.
-#[expect(clippy::derivable_impls, reason = "the words are declared by a macro")]
 impl Default for Compression {
     fn default() -> Self {
         Self::Gzip

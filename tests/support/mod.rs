@@ -1,23 +1,19 @@
 //! What the tests of the real binary share.
-#![allow(dead_code, reason = "each test file uses its own part")]
 
-use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
-use fs_err as fs;
 use stage1_builder::proc::{Program, Stream};
 
 /// The binary under test, away from the developer's own settings: its
 /// project, output and cache are folders of the test.
-pub fn builder(project: &Path) -> Program {
+pub(crate) fn builder(project: &Path) -> Program {
     Program::new(env!("CARGO_BIN_EXE_stage1-builder"))
         .args(["--project-dir".as_ref(), project.as_os_str()])
         .dir(project)
 }
 
 /// Runs to the end: the exit code, and all of stdout and stderr.
-pub fn outcome(program: Program) -> (i32, String, String) {
+pub(crate) fn outcome(program: Program) -> (i32, String, String) {
     let (mut stdout, mut stderr) = (String::new(), String::new());
     let status = program
         .stream(|stream, line| {
@@ -27,73 +23,4 @@ pub fn outcome(program: Program) -> (i32, String, String) {
         })
         .expect("the binary starts");
     (status.code().unwrap_or(-1), stdout, stderr)
-}
-
-/// Kernels, sources and workspaces that all tests share and that stay between
-/// runs: compiling a kernel takes minutes.
-pub fn shared_cache() -> PathBuf {
-    let default = || {
-        let home = std::env::var_os("HOME").expect("HOME is set");
-        Path::new(&home).join(".cache/stage1-builder-test")
-    };
-    std::env::var_os("S1B_TEST_CACHE").map_or_else(default, PathBuf::from)
-}
-
-/// Says that a test could not run here, and why. `./test` counts these, and
-/// in CI each is a failure.
-pub fn not_run(test: &str, why: &str) {
-    assert!(std::env::var_os("CI").is_none(), "{test} must run in CI, but: {why}");
-    println!("NOT RUN {test}: {why}");
-    if let Some(path) = std::env::var_os("S1B_TEST_NOT_RUN") {
-        let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
-        writeln!(file, "{test}: {why}").unwrap();
-    }
-}
-
-/// What stands between `from` and the end of its line in `text`.
-pub fn after<'t>(text: &'t str, from: &str) -> Option<&'t str> {
-    let start = text.find(from)? + from.len();
-    text[start..].lines().next().map(str::trim)
-}
-
-/// An initramfs with a static busybox, an init script and more files.
-pub fn initramfs(folder: &Path, script: &str, files: &[(&str, &Path)]) -> PathBuf {
-    let root = folder.join("initramfs");
-    for name in ["bin", "proc", "sys", "dev", "tmp"] {
-        fs::create_dir_all(root.join(name)).unwrap();
-    }
-    fs::copy("/usr/bin/busybox", root.join("bin/busybox")).unwrap();
-    for (name, from) in files {
-        fs::create_dir_all(root.join(name).parent().unwrap()).unwrap();
-        fs::copy(from, root.join(name)).unwrap();
-    }
-    let prelude = "#!/bin/busybox sh\n/bin/busybox --install -s /bin\nexport PATH=/bin\n\
-                   mount -t proc proc /proc\nmount -t sysfs sysfs /sys\n\
-                   mount -t devtmpfs dev /dev 2>/dev/null\n";
-    fs::write(root.join("init"), format!("{prelude}{script}")).unwrap();
-    fs::set_permissions(root.join("init"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
-        .unwrap();
-    let archive = folder.join("initramfs.cpio");
-    let command = format!("find . | cpio -o -H newc --quiet > {}", archive.display());
-    Program::new("sh").args(["-c", &command]).dir(&root).run().expect("cpio");
-    archive
-}
-
-/// Boots a kernel with an initramfs and gives what the console said. TCG,
-/// because `/dev/kvm` may be there and ordinary guests hang on it all the
-/// same.
-pub fn boot(kernel: &Path, initramfs: &Path) -> String {
-    let limit = Duration::from_secs(120);
-    let output = Program::new("timeout")
-        .arg(limit.as_secs().to_string())
-        .args(["qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-m", "512"])
-        .args(["-smp", "2", "-nodefaults", "-nographic", "-serial", "stdio", "-no-reboot"])
-        .args(["-device", "virtio-rng-pci", "-sandbox", "on"])
-        .args(["-append", "console=ttyS0 panic=-1"])
-        .args(["-kernel".as_ref(), kernel.as_os_str(), "-initrd".as_ref(), initramfs.as_os_str()])
-        .output()
-        .expect("qemu-system-x86_64 starts");
-    let console = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{}: {console}\n{}", output.status, output.stderr);
-    console
 }
