@@ -64,60 +64,6 @@ pub(super) fn check_reboot(vmlinux: &Path) -> Result<(), Error> {
     }
 }
 
-/// What must be built in for rkt's init, as names without `CONFIG_`; derived
-/// from rkt's sources and from the configuration of its own kernel.
-pub const RKT_BUILT_IN: &[&str] = &[
-    "NET_9P",
-    "NET_9P_VIRTIO",
-    "9P_FS",
-    "9P_FS_POSIX_ACL",
-    "VIRTIO_PCI",
-    "VIRTIO_NET",
-    "VIRTIO_CONSOLE",
-    "HVC_DRIVER",
-    "PCI",
-    "PCI_DIRECT",
-    "SERIO",
-    "DEVTMPFS",
-    "DEVTMPFS_MOUNT",
-    "TMPFS",
-    "PROC_FS",
-    "SYSFS",
-    "CGROUPS",
-    "NAMESPACES",
-    "UNIX",
-    "INET",
-    "FHANDLE",
-    "EPOLL",
-    "INOTIFY_USER",
-    "SIGNALFD",
-    "TIMERFD",
-    "UNIX98_PTYS",
-    "SECCOMP",
-    "SECCOMP_FILTER",
-    "BINFMT_ELF",
-    "BINFMT_SCRIPT",
-    "IKCONFIG",
-    "IKCONFIG_PROC",
-];
-
-/// Fails unless everything that rkt's init needs is `=y` in a final `.config`.
-///
-/// # Errors
-/// Names all that are not.
-pub(super) fn check_config(config: &str) -> Result<(), Error> {
-    let lines: std::collections::HashSet<&str> = config.lines().collect();
-    let missing: Vec<&'static str> = RKT_BUILT_IN
-        .iter()
-        .copied()
-        .filter(|symbol| !lines.contains(format!("CONFIG_{symbol}=y").as_str()))
-        .collect();
-    match missing.is_empty() {
-        true => Ok(()),
-        false => Err(Error::NotBuiltIn { symbols: missing.join(", ") }),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -129,11 +75,6 @@ mod tests {
         image[0x20e..0x210].copy_from_slice(&0x100u16.to_le_bytes());
         image[0x300..0x300 + text.len()].copy_from_slice(text.as_bytes());
         image
-    }
-
-    /// A `.config` that has all that rkt needs.
-    fn full_config() -> String {
-        RKT_BUILT_IN.iter().map(|symbol| format!("CONFIG_{symbol}=y\n")).collect()
     }
 
     #[test]
@@ -156,13 +97,5 @@ mod tests {
             fs::write(&image, bytes).unwrap();
             assert!(matches!(release_of(&image), Err(Error::NotAnImage { .. })));
         }
-    }
-
-    #[test]
-    fn what_is_not_built_in_is_named() {
-        check_config(&full_config()).unwrap();
-        let config = full_config().replace("CONFIG_9P_FS=y", "CONFIG_9P_FS=m");
-        let error = check_config(&config.replace("CONFIG_TMPFS=y\n", "")).unwrap_err();
-        assert!(error.to_string().ends_with("9P_FS, TMPFS"), "{error}");
     }
 }

@@ -25,10 +25,10 @@ use std::io;
 use std::path::PathBuf;
 
 pub use guest::{BIND_HEADERS, GUEST_PROGRAMS, GuestProgram, guest_program, guest_programs_digest};
-pub use kernel_image::{REBOOT_TEXT, RKT_BUILT_IN};
+pub use kernel_image::REBOOT_TEXT;
 pub use modules::{MODULES, kernel_modules};
 pub use rootfs::{Content, Node, Rootfs};
-pub use stage1::stage1_kvm;
+pub use stage1::{check, stage1_kvm};
 pub use upstream::{UPSTREAMS, Upstream};
 
 use crate::report::Fault;
@@ -78,12 +78,6 @@ pub enum Error {
     /// The kernel would halt where rkt waits for a restart.
     #[error("the kernel has no '{REBOOT_TEXT}': pods on it would never end")]
     NoReboot,
-    /// Symbols that rkt's init needs are off or modules.
-    #[error("not built into the kernel, but needed by rkt's init: {symbols}")]
-    NotBuiltIn {
-        /// Their names, without `CONFIG_`.
-        symbols: String,
-    },
     /// There is no guest program for the architecture.
     #[error("no guest programs are built for {arch}")]
     NoProgram {
@@ -111,7 +105,6 @@ impl Error {
         match self {
             Self::Path { .. } | Self::Needles(_) => Fault::Internal,
             Self::Upstream { .. } | Self::NoProgram { .. } => Fault::Settings,
-            Self::NotBuiltIn { .. } => Fault::Kconfig,
             Self::NoStrip => Fault::MissingTools,
             Self::Read(_) | Self::Scratch(_) => Fault::Storage,
             Self::Strip(error) => match error.signal() {
@@ -133,9 +126,6 @@ impl Error {
             Self::Upstream { .. } => {
                 let known = (UPSTREAMS.first()?.version, UPSTREAMS.last()?.version);
                 Some(format!("S1B_UPSTREAM_STAGE1_KVM_VERSION can be {} to {}", known.0, known.1))
-            }
-            Self::NotBuiltIn { .. } => {
-                Some("set them to y in the kernel's configuration".to_owned())
             }
             Self::NoReboot => {
                 Some("the change to kernel/reboot.c was not applied to this source".to_owned())

@@ -1,13 +1,11 @@
 //! What a rkt stage1-kvm image adds to the one that it depends on.
 
-use fs_err as fs;
-
 use super::guest::{BIND_HEADERS, guest_program};
-use super::kernel_image::{check_config, check_reboot};
+use super::kernel_image::check_reboot;
 use super::upstream::Upstream;
 use super::{Error, Rootfs, kernel_modules};
 use crate::compile::KernelArtifacts;
-use crate::settings::RktVersion;
+use crate::settings::{Arch, RktVersion};
 
 /// The folder of our own programs: no name that upstream has.
 const PROGRAMS: &str = "usr/lib64/stage1-builder";
@@ -17,8 +15,20 @@ const PROGRAMS: &str = "usr/lib64/stage1-builder";
 /// (`stage1/init/common/units.go`), and `usr/lib` leads to `lib64` there.
 const DROP_IN: &str = "usr/lib64/systemd/system/prepare-app@.service.d/10-bind-kernel-headers.conf";
 
+/// Whether there can be an image for this release of rkt and architecture:
+/// worth asking before a kernel is compiled for it.
+///
+/// # Errors
+/// When the upstream release is unknown, or no guest program is built for
+/// the architecture.
+pub fn check(upstream: RktVersion, arch: Arch) -> Result<(), Error> {
+    Upstream::of(upstream)?;
+    guest_program(BIND_HEADERS, arch).map(|_| ()).ok_or(Error::NoProgram { arch })
+}
+
 /// The tree of an image: the kernel under the name that this release of rkt
-/// looks for, the modules folder, and the drop-in with its program.
+/// looks for, the modules folder, and the drop-in with its program. Whether
+/// the configuration has what rkt needs, `kconfig` has checked.
 ///
 /// # Errors
 /// When the upstream release is unknown, the kernel lacks what rkt needs of
@@ -31,8 +41,6 @@ pub fn stage1_kvm(
     let upstream = Upstream::of(upstream)?;
     let arch = artifacts.arch;
     let program = guest_program(BIND_HEADERS, arch).ok_or(Error::NoProgram { arch })?;
-    let config = fs::read_to_string(artifacts.build.join(".config")).map_err(Error::Read)?;
-    check_config(&config)?;
     check_reboot(&artifacts.build.join("vmlinux"))?;
     let mut rootfs = kernel_modules(artifacts, provenance)?;
     rootfs.insert_path(upstream.kernel_file, &artifacts.image, false)?;

@@ -74,6 +74,7 @@ pub fn plan(
     refresh: bool,
     reporter: &dyn Reporter,
 ) -> Result<BuildPlan, Error> {
+    content::check(settings.upstream, settings.arch)?;
     let places = Places::new(settings, store);
     let options = places.options(settings, refresh);
     let resolved = source::resolve(settings.kernel, &options, reporter)?;
