@@ -61,7 +61,7 @@ for app in /plain/lib /relative/usr/lib /absolute/usr/lib; do
     [ "$(cat $app/modules/$release/include/mark)" = here ] || echo "s1b-wrong: no headers in $root"
     touch $app/modules/$release/include/x 2>/dev/null && echo "s1b-wrong: $root can write"
 done
-for fs in 9p ext4 overlay squashfs cgroup2 bpf debugfs tracefs; do
+for fs in 9p ext4 overlay squashfs cgroup bpf debugfs tracefs; do
     grep -qw $fs /proc/filesystems || echo "s1b-missing: $fs"
 done
 halt -f

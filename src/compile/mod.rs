@@ -35,8 +35,6 @@ mod progress;
 mod requirements;
 mod stamp;
 mod toolchain;
-#[cfg(test)]
-mod trial;
 mod unfinished;
 mod variables;
 

@@ -1,4 +1,4 @@
-use crate::compile::{self, Fix, Job, KernelArtifacts};
+use crate::compile::{self, Fix, Job, KernelArtifacts, Wanted};
 use crate::kconfig::{DotConfig, Fragment, Severity, Tree};
 use crate::report::{Reporter, Stage};
 use crate::settings::{Insecure, Settings};
@@ -6,7 +6,7 @@ use crate::source::{self, Outcome, Patch};
 use crate::store::{SourceStamp, Store, Workspace};
 
 use super::Error;
-use super::plan::BuildPlan;
+use super::plan::{BuildPlan, wanted};
 use super::provenance::{Results, provenance};
 
 /// A kernel that is finished, in a workspace that is still ours.
@@ -115,23 +115,27 @@ fn finished(
         return Ok(artifacts);
     }
     workspace.set_kernel_key(None)?;
-    let missing = compile::missing(&super::plan::wanted(settings, plan.version, plan.btf));
-    if !missing.is_empty() {
-        return Err(compile::Error::MissingTools(missing).into());
-    }
-    configure(settings, plan, job, reporter)?;
+    let wanted = Wanted { tree: Some(job.tree), ..wanted(settings, plan.version, plan.btf) };
+    all_there(&wanted)?;
+    let config = configure(settings, plan, job, reporter)?;
+    all_there(&Wanted { openssl: compile::needs_openssl(&config), ..wanted })?;
     let artifacts = job.compile(reporter)?;
     workspace.set_kernel_key(Some(&plan.kernel_key))?;
     Ok(artifacts)
 }
 
-/// Writes the `.config` and compares it with what was asked.
+fn all_there(wanted: &Wanted<'_>) -> Result<(), Error> {
+    let missing = compile::missing(wanted);
+    if missing.is_empty() { Ok(()) } else { Err(compile::Error::MissingTools(missing).into()) }
+}
+
+/// Writes the `.config`, compares it with what was asked, and gives its text.
 fn configure(
     settings: &Settings,
     plan: &BuildPlan,
     job: &Job<'_>,
     reporter: &dyn Reporter,
-) -> Result<(), Error> {
+) -> Result<String, Error> {
     reporter.started(Stage::Configure, plan.version.to_string());
     let asking = job.fixes.iter().filter(|fix| !fix.config.is_empty());
     let fragments = asking.map(|fix| Fragment::parse(&format!("fix {}", fix.id), &fix.fragment()));
@@ -157,5 +161,5 @@ fn configure(
         count => format!("{} symbols asked for, {count} findings", config.requests()),
     };
     reporter.finished(Stage::Configure, detail);
-    Ok(())
+    Ok(text)
 }
