@@ -126,8 +126,11 @@ fn the_reboot_change_applies_to_real_trees() {
         room.write("kernel/reboot.c", &source);
         room.apply(&[Patch::new("reboot", REBOOT.to_vec())]).unwrap();
         let changed = room.read("kernel/reboot.c");
-        assert_eq!(changed.matches("kernel_restart(\"<rkt: obligatory restart>\")").count(), 1);
-        assert_eq!(changed.len() as u64, source.len() as u64 + 29, "{tree}");
+        let halt = "LINUX_REBOOT_CMD_HALT:\n\t\tkernel_halt();";
+        let restart = "LINUX_REBOOT_CMD_HALT:\n\t\tkernel_restart(\"<rkt: obligatory restart>\");";
+        let source = String::from_utf8(source).unwrap();
+        assert_eq!(source.matches(halt).count(), 1, "{tree}");
+        assert_eq!(changed, source.replace(halt, restart), "{tree}");
     }
 }
 
