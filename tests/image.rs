@@ -96,7 +96,7 @@ fn little_build(folder: &Path) -> KernelArtifacts {
 fn artifacts_in(tree: PathBuf, version: KernelVersion, release: &str) -> KernelArtifacts {
     let objects = ["stage1-objects", "objects"].map(|name| tree.join(name));
     let build = objects.into_iter().find(|folder| folder.is_dir()).unwrap();
-    let headers = ["api-headers", "api/include"].map(|name| build.join(name));
+    let headers = ["api-headers/include", "api/include"].map(|name| build.join(name));
     KernelArtifacts {
         version,
         arch: Arch::X86_64,
