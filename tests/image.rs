@@ -92,13 +92,15 @@ fn little_build(folder: &Path) -> KernelArtifacts {
 }
 
 fn artifacts_in(tree: PathBuf, version: KernelVersion, release: &str) -> KernelArtifacts {
-    let build = tree.join("objects");
+    let objects = ["stage1-objects", "objects"].map(|name| tree.join(name));
+    let build = objects.into_iter().find(|folder| folder.is_dir()).unwrap();
+    let headers = ["api-headers/include", "api/include"].map(|name| build.join(name));
     KernelArtifacts {
         version,
         arch: Arch::X86_64,
         release: release.to_owned(),
         image: build.join("arch/x86/boot/bzImage"),
-        api_headers: build.join("api/include"),
+        api_headers: headers.into_iter().find(|folder| folder.is_dir()).unwrap(),
         tree,
         build,
         epoch: EPOCH,
@@ -403,7 +405,7 @@ fn a_file_that_is_no_file_any_more_is_an_error() {
 }
 
 /// `S1B_TEST_TREES` names source trees (separated by `:`) that were compiled
-/// into their folder `objects`, with the API headers in `objects/api`.
+/// into their object folder, with the API headers installed there.
 #[test]
 fn a_module_compiles_against_real_images_alone() {
     let trees = std::env::var("S1B_TEST_TREES").unwrap_or_default();
@@ -413,7 +415,9 @@ fn a_module_compiles_against_real_images_alone() {
 }
 
 fn compile_a_module(tree: &Path) {
-    let release = fs::read_to_string(tree.join("objects/include/config/kernel.release")).unwrap();
+    let placeholder = artifacts_in(tree.to_owned(), KernelVersion::new(4, 4, 0), "");
+    let release = placeholder.build.join("include/config/kernel.release");
+    let release = fs::read_to_string(release).unwrap();
     let release = release.trim();
     let version = release.split('-').next().unwrap().parse().unwrap();
     let artifacts = artifacts_in(tree.to_owned(), version, release);
