@@ -396,6 +396,10 @@ pub fn is_here(resolved: &Resolved, options: &Options) -> Result<bool, Error> {
     }
 }
 
+/// The date of a folder's kernel, 1980-01-01. Files' own dates are when
+/// somebody copied or checked them out: equal content must be equal bytes.
+const TREE_EPOCH: u64 = 315_532_800;
+
 /// Makes the new folder `into` of a source: an unpacked tarball, or a copy of
 /// the user's tree, which is only read. It is whole when it appears.
 ///
@@ -416,7 +420,8 @@ pub fn unpack_source(
         }
         Source::Tree(tree) => {
             let files: Vec<PathBuf> = tree.files.iter().map(|entry| entry.path.clone()).collect();
-            tree::copy_tree(&tree.root, &files, into, reporter)
+            let copied = tree::copy_tree(&tree.root, &files, into, reporter)?;
+            Ok(Unpacked { epoch: TREE_EPOCH, ..copied })
         }
     }
 }
