@@ -138,6 +138,7 @@ const PATCHES: &[(&str, &str)] = &[
 mod tests {
     use super::*;
     use crate::compile::toolchain::tests::a_toolchain;
+    use crate::source::{Patch, apply_series};
     use fs_err as fs;
 
     fn ids(tree: &Path, toolchain: &Toolchain) -> Vec<String> {
@@ -221,9 +222,13 @@ mod tests {
             ),
         ] {
             let text = patch(name).unwrap();
-            let start = text.find("--- a/").unwrap();
-            let patched = diffy::apply(before, &diffy::Patch::from_str(&text[start..]).unwrap());
-            assert!(patched.unwrap().contains(after), "{name}");
+            let file = text.lines().find_map(|line| line.strip_prefix("--- a/")).unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let (tree, pristine) = (folder.path().join("tree"), folder.path().join("pristine"));
+            write(&tree, file, before);
+            let patches = [Patch::new(name, text.as_bytes().to_vec())];
+            apply_series(&tree, &pristine, &patches, &crate::report::Silent).unwrap();
+            assert!(fs::read_to_string(tree.join(file)).unwrap().contains(after), "{name}");
         }
     }
 }
