@@ -37,7 +37,7 @@ fn folders_times_jobs_and_kills_do_not_change_a_byte() {
     let config = (std::env::var_os("S1B_TEST_FULL").is_none()).then(|| tiny_config(&source));
 
     let first = Folder::new(&source, config.as_deref());
-    let (id, image) = first.build(&["--jobs", "3"]);
+    let (id, image) = first.two_at_once();
 
     // Elsewhere, later, with other processors' share, and killed on the way.
     let second = Folder::new(&source, config.as_deref());
@@ -137,9 +137,29 @@ impl Folder {
     fn build(&self, arguments: &[&str]) -> (String, PathBuf) {
         let (code, stdout, stderr) = outcome(self.program(arguments));
         assert_eq!(code, 0, "{stderr}");
+        self.built(&stdout)
+    }
+
+    fn built(&self, stdout: &str) -> (String, PathBuf) {
         let rest = stdout.trim().strip_prefix("Successfully built ").unwrap();
         let (file, id) = rest.split_once(" with id ").unwrap();
         (id.to_owned(), self.root.path().join(file))
+    }
+
+    /// Two builds of the same thing, started together: one does the work.
+    fn two_at_once(&self) -> (String, PathBuf) {
+        let said = std::thread::scope(|scope| {
+            let start = || scope.spawn(|| outcome(self.program(&["--jobs", "3"])));
+            let both = [start(), start()];
+            both.map(|thread| thread.join().unwrap())
+        });
+        let compiled = |text: &str| text.contains("compile    done");
+        let waited = |text: &str| text.contains("another process builds the same image");
+        let [one, other] = &said;
+        assert_eq!((one.0, other.0, &one.1), (0, 0, &other.1), "{}\n{}", one.2, other.2);
+        assert!(compiled(&one.2) != compiled(&other.2), "{}\n{}", one.2, other.2);
+        assert!(waited(&one.2) != waited(&other.2), "{}\n{}", one.2, other.2);
+        self.built(&one.1)
     }
 
     /// Starts builds and kills each with its turn of SIGKILL, SIGTERM and

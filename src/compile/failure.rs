@@ -196,8 +196,12 @@ static ERROR: LazyLock<Regex> = LazyLock::new(|| {
     ))
 });
 
-static PROGRAM: LazyLock<Regex> =
-    LazyLock::new(|| regex(r"(?:^|/)(?:ba|da|z)?sh: (?:line )?\d*:? ?.*: (?:command )?not found$"));
+static PROGRAM: LazyLock<Regex> = LazyLock::new(|| {
+    regex(concat!(
+        r"(?:^|/)(?:ba|da|z)?sh: (?:line )?\d*:? ?.*: (?:command )?not found$",
+        r"|(?:^|/)env: .+: No such file or directory$",
+    ))
+});
 
 static MEMORY: LazyLock<Regex> = LazyLock::new(|| {
     regex(
@@ -317,6 +321,8 @@ mod tests {
         assert!(hint("gcc: fatal error: Killed signal terminated program cc1").contains("--jobs"));
         assert!(hint("/bin/sh: 1: lz4c: not found").contains("--install-deps"));
         assert!(hint("/bin/bash: line 1: bc: command not found").contains("--install-deps"));
+        let absent = "/usr/bin/env: ‘python3’: No such file or directory";
+        assert!(hint(absent).contains("--install-deps"));
         assert!(hint("***   The source tree is not clean, please run").contains("mrproper"));
     }
 

@@ -198,6 +198,14 @@ const REQUIREMENTS: &[Requirement] = &[
         packages: ["dwarves", "dwarves", "pahole", "dwarves"],
     },
     Requirement {
+        // scripts/bpf_doc.py makes a header of libbpf, which resolve_btfids
+        // holds since 5.11.
+        check: Check::Program("python3"),
+        when: When::Btf,
+        why: "generates a header of the BTF tools",
+        packages: ["python3", "python3", "python", "python3"],
+    },
+    Requirement {
         check: Check::Program("gpgv"),
         when: When::Signatures,
         why: "verifies the source's signature",
