@@ -33,7 +33,8 @@ pub(super) fn make(
 ) -> Result<Kernel, Error> {
     let folder = settings.build_dir.clone().unwrap_or_else(|| store.workspaces());
     let digest = plan.source.digest();
-    let workspace = Workspace::claim(&folder, digest, settings.arch.kernel(), &plan.kernel_key)?;
+    let arch = settings.arch.kernel();
+    let workspace = Workspace::claim(&folder, digest, arch, &plan.kernel_key, reporter)?;
     reporter.detail(format!("workspace {}", workspace.root().display()));
     let stamp = unpacked(&workspace, plan, reporter)?;
     let tree = workspace.tree();
@@ -54,7 +55,7 @@ pub(super) fn make(
         jobs: settings.jobs,
         epoch: settings.source_date_epoch.unwrap_or(stamp.epoch),
         btf: plan.btf,
-        lock: workspace.lock(),
+        lock: workspace.children(),
         log: &workspace.log(),
         expected: None,
     };

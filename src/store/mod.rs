@@ -10,7 +10,8 @@
 //!     pristine/                   originals of the files that patches touched
 //!     kernel.json                 the kernel key that the objects are finished for
 //!     build.log                   everything that make said
-//!   work-v1/<...>.lock            held while a workspace is in use
+//!   work-v1/<...>.lock            held by the builder that uses the workspace
+//!   work-v1/<...>.make.lock       held by it, make and the compilers
 //!   images-v1/<key>/              image.aci and record.json, renamed in as one
 //!   images-v1/<key>.lock          held while that image is being made
 //! ```
@@ -18,8 +19,8 @@
 //! A folder's name carries the version of its layout: a newer layout gets a
 //! new name, and never misreads an old one. Everything becomes visible by a
 //! rename; what a killed process left under a temporary name is swept by the
-//! next one that holds the lock. A workspace's lock is inherited by make and
-//! the compilers, so a killed builder's orphans keep it until they are done.
+//! next one that holds the lock. What a killed builder left running keeps the
+//! second lock of its workspace until it is done.
 
 mod images;
 mod workspace;

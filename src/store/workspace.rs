@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use crate::digest::Digest;
 use crate::fsutil::{self, Lock};
+use crate::proc::interrupt;
+use crate::report::Reporter;
 
 /// Which source a workspace's tree was made of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,10 +19,16 @@ pub struct SourceStamp {
 }
 
 /// A source tree and its objects, ours alone while this value lives.
+///
+/// There are two locks. The builder's own tells a workspace in use from a
+/// free one. The other is inherited by make and its children: a builder that
+/// was killed leaves compilers behind, and the next one, which finds the
+/// first lock free, waits with the second until they are done.
 #[derive(Debug)]
 pub struct Workspace {
     root: PathBuf,
-    lock: Lock,
+    children: Lock,
+    _own: Lock,
 }
 
 impl Workspace {
@@ -35,6 +43,7 @@ impl Workspace {
         source: &Digest,
         arch: &str,
         kernel_key: &Digest,
+        reporter: &dyn Reporter,
     ) -> Result<Self, Error> {
         let name = |number: u32| format!("{}-{arch}-{number}", &source.hex()[..16]);
         let known = (0..).take_while(|&n| folder.join(name(n)).is_dir());
@@ -43,23 +52,27 @@ impl Workspace {
             .filter(|&n| read_kernel_key(&folder.join(name(n))).as_ref() == Some(kernel_key));
         let order = finished.chain(0..);
         for number in order {
-            let root = folder.join(name(number));
-            let lock = Lock::try_acquire(&folder.join(format!("{}.lock", name(number))))
+            let lock_file = |kind| folder.join(format!("{}{kind}", name(number)));
+            let own = Lock::try_acquire(&lock_file(".lock"))
                 .map_err(Error::io("can't lock a workspace"))?;
-            if let Some(lock) = lock {
-                fs::create_dir_all(&root).map_err(Error::io("can't make a workspace"))?;
-                let workspace = Self { root, lock };
-                workspace.sweep()?;
-                return Ok(workspace);
-            }
+            let Some(own) = own else { continue };
+            let waiting = || reporter.note("waiting for the compilers of a killed build");
+            let stopped = || interrupt::requested().is_some();
+            let children = Lock::acquire(&lock_file(".make.lock"), waiting, stopped)
+                .map_err(Error::io("can't lock a workspace"))?;
+            let root = folder.join(name(number));
+            fs::create_dir_all(&root).map_err(Error::io("can't make a workspace"))?;
+            let workspace = Self { root, children, _own: own };
+            workspace.sweep()?;
+            return Ok(workspace);
         }
         unreachable!("the numbers don't end")
     }
 
-    /// The lock that keeps others out.
+    /// The lock that make and its children are to hold, too.
     #[must_use]
-    pub fn lock(&self) -> &Lock {
-        &self.lock
+    pub fn children(&self) -> &Lock {
+        &self.children
     }
 
     /// The workspace's folder.
@@ -162,10 +175,11 @@ fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::{Collected, Event, Silent};
 
     fn claim(folder: &Path, key: &[u8]) -> Workspace {
-        Workspace::claim(folder, &Digest::sha256(b"source"), "x86_64", &Digest::sha256(key))
-            .unwrap()
+        let (source, key) = (Digest::sha256(b"source"), Digest::sha256(key));
+        Workspace::claim(folder, &source, "x86_64", &key, &Silent).unwrap()
     }
 
     #[test]
@@ -177,6 +191,27 @@ mod tests {
         let root = first.root().to_owned();
         drop(first);
         assert_eq!(claim(folder.path(), b"c").root(), root);
+    }
+
+    #[test]
+    fn what_a_killed_builder_left_running_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = claim(folder.path(), b"a");
+        let (root, orphan) = (first.root().to_owned(), first.children().inheritable().unwrap());
+        drop(first);
+        let (source, key) = (Digest::sha256(b"source"), Digest::sha256(b"a"));
+        let said = Collected::default();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while said.events().is_empty() {
+                    std::thread::yield_now();
+                }
+                drop(orphan);
+            });
+            let next = Workspace::claim(folder.path(), &source, "x86_64", &key, &said).unwrap();
+            assert_eq!(next.root(), root);
+        });
+        assert!(matches!(&said.events()[..], [Event::Note(text)] if text.contains("killed")));
     }
 
     #[test]
