@@ -276,7 +276,9 @@ impl Error {
                 return Some(format!("ask for {found}, or name another source"));
             }
             Self::NoLocal => "name a folder or tarball in S1B_SOURCE",
-            Self::Apt { .. } => "check `apt-get update`; deb.debian.org must be reachable",
+            Self::Apt { .. } => {
+                "check `apt-get update`; the archive that apt's sources name must be reachable"
+            }
             Self::Program(proc::Error::NotFound { program }) => {
                 return Some(format!("apt-get install {}", package(program)));
             }
