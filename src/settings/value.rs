@@ -308,7 +308,7 @@ mod tests {
         assert_eq!(insecure(""), Ok(BTreeSet::new()));
         assert_eq!(insecure("patch,source").map(|set| set.len()), Ok(2));
         assert_eq!(hint(insecure("patches").unwrap_err()), "did you mean 'patch'?");
-        assert_eq!(hint(insecure("all").unwrap_err()), "known: patch, source");
+        assert_eq!(hint(insecure("all").unwrap_err()), "known: patch, source, kconfig");
 
         let chosen = features("btf, -kasan 9p").unwrap();
         assert_eq!(chosen.enable.into_iter().collect::<Vec<_>>(), ["9p", "btf"]);
