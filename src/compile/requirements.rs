@@ -109,6 +109,8 @@ enum Check {
 #[derive(Clone, Copy)]
 enum When {
     Always,
+    /// The kernel is compressed with it.
+    Compressor(&'static str),
     /// From this series on.
     Since(u32, u32),
     /// The makefiles call lz4 by its old name: until e397a603e49c (6.14),
@@ -130,6 +132,11 @@ struct Requirement {
 
 const fn always(name: &'static str, why: &'static str, package: &'static str) -> Requirement {
     Requirement { check: Check::Program(name), when: When::Always, why, packages: [package; 4] }
+}
+
+const fn compressor(name: &'static str, packages: [&'static str; 4]) -> Requirement {
+    let when = When::Compressor(name);
+    Requirement { check: Check::Program(name), when, why: "compresses the kernel", packages }
 }
 
 const REQUIREMENTS: &[Requirement] = &[
@@ -159,7 +166,12 @@ const REQUIREMENTS: &[Requirement] = &[
         why: "the C library's headers, for the programs that the build itself runs",
         packages: ["libc6-dev", "glibc-devel", "glibc", "glibc-devel"],
     },
-    always("lz4", "compresses the kernel (CONFIG_KERNEL_LZ4)", "lz4"),
+    compressor("lz4", ["lz4"; 4]),
+    compressor("gzip", ["gzip"; 4]),
+    compressor("bzip2", ["bzip2"; 4]),
+    compressor("xz", ["xz-utils", "xz", "xz", "xz"]),
+    compressor("lzop", ["lzop"; 4]),
+    compressor("zstd", ["zstd"; 4]),
     Requirement {
         check: Check::Program("lz4c"),
         when: When::CallsLz4c,
@@ -238,8 +250,9 @@ impl When {
         let reaches = |major, minor| wanted.series >= Series { major, minor };
         match self {
             Self::Always => true,
+            Self::Compressor(name) => wanted.compressor == name,
             Self::Since(major, minor) => reaches(major, minor),
-            Self::CallsLz4c => wanted.tree.is_some_and(calls_lz4c),
+            Self::CallsLz4c => wanted.compressor == "lz4" && wanted.tree.is_some_and(calls_lz4c),
             Self::Btf => wanted.btf,
             Self::Openssl => wanted.openssl,
             Self::Signatures => wanted.signatures,

@@ -26,6 +26,8 @@ pub struct Wanted<'a> {
     pub cc: Option<&'a str>,
     /// The compiler's launcher that the user chose (`ccache`).
     pub launcher: Option<&'a str>,
+    /// The program that compresses the kernel, as its configuration says.
+    pub compressor: &'static str,
     /// Whether BTF is written (needs pahole).
     pub btf: bool,
     /// Whether the configuration signs modules or holds keys.
@@ -44,6 +46,7 @@ impl<'a> Wanted<'a> {
             tree: None,
             cc: None,
             launcher: None,
+            compressor: "lz4",
             btf: false,
             openssl: false,
             signatures: false,
@@ -174,16 +177,15 @@ pub struct Toolchain {
     pub cross_prefix: String,
     /// pahole, when BTF is wanted.
     pub pahole: Option<Tool>,
-    /// Others whose output is in an image: compressor, generators of parsers.
+    /// Others whose output is in an image: the compressors.
     pub others: BTreeMap<String, String>,
 }
 
 /// clang as compiler of the host's programs fails in objtool up to 5.15.
 const HOST_COMPILER: &str = "gcc";
 
-/// Tools that are noted if they are there; whether they must be,
-/// [`missing`] knows.
-const OTHERS: [&str; 6] = ["lz4", "gzip", "xz", "zstd", "flex", "bison"];
+/// Compresses the configuration that the kernel holds (`IKCONFIG`).
+const CONFIG_COMPRESSOR: &str = "gzip";
 
 impl Toolchain {
     /// Asks every tool who it is, all at the same time: some milliseconds.
@@ -215,8 +217,9 @@ impl Toolchain {
             let linker = scope.spawn(move || tool(&linker));
             let make = scope.spawn(|| tool("make"));
             let pahole = wanted.btf.then(|| scope.spawn(|| tool("pahole")));
-            let others =
-                OTHERS.map(|name| (name, scope.spawn(move || first_line(name, "--version"))));
+            // Noted if they are there; whether they must be, `missing` knows.
+            let others = [wanted.compressor, CONFIG_COMPRESSOR]
+                .map(|name| (name, scope.spawn(move || first_line(name, "--version"))));
             let cc = joined(cc.join())?;
             Ok(Self {
                 host_cc: match host_cc {

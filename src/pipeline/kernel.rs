@@ -116,7 +116,7 @@ fn finished(
         return Ok(artifacts);
     }
     workspace.set_kernel_key(None)?;
-    let wanted = Wanted { tree: Some(job.tree), ..wanted(settings, plan.version, plan.btf) };
+    let wanted = Wanted { tree: Some(job.tree), ..wanted(settings, plan.version, &plan.config) };
     all_there(&wanted)?;
     let config = configure(settings, plan, job, reporter)?;
     all_there(&Wanted { openssl: compile::needs_openssl(&config), ..wanted })?;

@@ -81,22 +81,44 @@ pub fn plan(
     let version = resolved.version;
     settings.release(version)?;
     let config = config(settings, &version)?;
-    let btf = config.asks_for("DEBUG_INFO_BTF");
-    let toolchain = Toolchain::detect(&wanted(settings, version, btf))?;
+    let toolchain = Toolchain::detect(&wanted(settings, version, &config))?;
     if !source::is_here(&resolved, &options)? {
-        super::tools::check(settings, version, btf)?;
+        super::tools::check(settings, version, &config)?;
     }
     let patches = patches(settings, &options, reporter)?;
     let source = source::fetch(&resolved, &options, reporter)?;
-    assemble(settings, Parts { version, source, patches, config, btf, toolchain })
+    assemble(settings, Parts { version, source, patches, config, toolchain })
 }
 
 /// What a build of this version needs of the host.
-pub(super) fn wanted(settings: &Settings, version: KernelVersion, btf: bool) -> Wanted<'_> {
-    let plain = Wanted::new(version.series(), settings.arch);
-    let launcher = settings.compiler_launcher.as_deref();
-    Wanted { cc: settings.cc.as_deref(), launcher, btf, ..plain }
+pub(super) fn wanted<'a>(
+    settings: &'a Settings,
+    version: KernelVersion,
+    config: &kconfig::Plan,
+) -> Wanted<'a> {
+    let compressor = COMPRESSORS.iter().find(|(symbol, _)| config.asks_for(symbol));
+    Wanted {
+        cc: settings.cc.as_deref(),
+        launcher: settings.compiler_launcher.as_deref(),
+        compressor: compressor.map_or("gzip", |(_, program)| program),
+        btf: config.asks_for(BTF),
+        ..Wanted::new(version.series(), settings.arch)
+    }
 }
+
+/// The symbol of type information.
+const BTF: &str = "DEBUG_INFO_BTF";
+
+/// The choice of the kernel's compression (`init/Kconfig`) and the programs
+/// that `scripts/Makefile.lib` calls for it; gzip is Kconfig's default.
+const COMPRESSORS: [(&str, &str); 6] = [
+    ("KERNEL_LZ4", "lz4"),
+    ("KERNEL_XZ", "xz"),
+    ("KERNEL_ZSTD", "zstd"),
+    ("KERNEL_BZIP2", "bzip2"),
+    ("KERNEL_LZMA", "xz"),
+    ("KERNEL_LZO", "lzop"),
+];
 
 /// Folders and lists that the source room's options point into.
 pub(super) struct Places<'a> {
@@ -140,7 +162,7 @@ impl<'a> Places<'a> {
 }
 
 /// The layers of the configuration that don't depend on the tree.
-fn config(settings: &Settings, version: &KernelVersion) -> Result<kconfig::Plan, Error> {
+pub(super) fn config(settings: &Settings, version: &KernelVersion) -> Result<kconfig::Plan, Error> {
     let own = kconfig::find_user_config(&settings.config_dir, version)?;
     let own = own.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
     let list =
@@ -172,12 +194,11 @@ struct Parts {
     source: Source,
     patches: Vec<Patch>,
     config: kconfig::Plan,
-    btf: bool,
     toolchain: Toolchain,
 }
 
 fn assemble(settings: &Settings, parts: Parts) -> Result<BuildPlan, Error> {
-    let Parts { version, source, patches, config, btf, toolchain } = parts;
+    let Parts { version, source, patches, config, toolchain } = parts;
     let fixes = compile::fixes::table()?;
     let kernel = KernelKey {
         format: KernelKey::FORMAT,
@@ -200,7 +221,7 @@ fn assemble(settings: &Settings, parts: Parts) -> Result<BuildPlan, Error> {
     Ok(BuildPlan {
         version,
         patches,
-        btf,
+        btf: config.asks_for(BTF),
         inputs,
         kernel_key,
         image_key,

@@ -1,17 +1,17 @@
 //! What the host must have, before anything is begun.
 
 use crate::compile::{self, Manager, Missing, install_command};
+use crate::kconfig;
 use crate::proc::{Program, Stream};
 use crate::report::Reporter;
-use crate::settings::{KernelRequest, KernelVersion, ProviderName, Series, Settings};
+use crate::settings::{KernelRequest, KernelVersion, ProviderName, Settings};
 
 use super::Error;
-use super::plan::wanted;
+use super::plan::{config, wanted};
 
-/// Newer than any kernel: needs everything that some kernel needs.
-const NEWEST: Series = Series { major: u32::MAX, minor: 0 };
-/// The first series with BTF.
-const BTF: Series = Series { major: 5, minor: 2 };
+/// Stands for `stable` and the like, which are not looked up for this: a
+/// recent kernel needs whatever the newest needs.
+const NEWEST: KernelVersion = KernelVersion::newest();
 
 /// Sees to it that the host has what a build with these settings needs. With
 /// `install`, root and apt, what is missing is installed; else it is an error
@@ -20,7 +20,7 @@ const BTF: Series = Series { major: 5, minor: 2 };
 /// # Errors
 /// When something is missing and is not, or can't be, installed.
 pub fn provide(settings: &Settings, install: bool, reporter: &dyn Reporter) -> Result<(), Error> {
-    let missing = missing(settings);
+    let missing = missing(settings)?;
     if missing.is_empty() {
         reporter.note("the host has everything that a build needs");
         return Ok(());
@@ -33,7 +33,7 @@ pub fn provide(settings: &Settings, install: bool, reporter: &dyn Reporter) -> R
     // A fresh container has no package lists.
     run("apt-get update", reporter)?;
     run(&command, reporter)?;
-    match self::missing(settings) {
+    match self::missing(settings)? {
         rest if rest.is_empty() => Ok(()),
         rest => Err(compile::Error::MissingTools(rest).into()),
     }
@@ -41,25 +41,32 @@ pub fn provide(settings: &Settings, install: bool, reporter: &dyn Reporter) -> R
 
 /// The same for one version, before its source is fetched: everything that
 /// is missing is said at once.
-pub(super) fn check(settings: &Settings, version: KernelVersion, btf: bool) -> Result<(), Error> {
-    let missing = missing_for(settings, version, btf);
+pub(super) fn check(
+    settings: &Settings,
+    version: KernelVersion,
+    config: &kconfig::Plan,
+) -> Result<(), Error> {
+    let missing = missing_for(settings, version, config);
     if missing.is_empty() { Ok(()) } else { Err(compile::Error::MissingTools(missing).into()) }
 }
 
-fn missing(settings: &Settings) -> Vec<Missing> {
-    let series = match settings.kernel {
-        KernelRequest::Exact(version) => version.series(),
-        KernelRequest::Series(series) => series,
+fn missing(settings: &Settings) -> Result<Vec<Missing>, Error> {
+    let version = match settings.kernel {
+        KernelRequest::Exact(version) => version,
+        KernelRequest::Series(series) => KernelVersion::new(series.major, series.minor, 0),
         _ => NEWEST,
     };
-    let btf = series >= BTF && !settings.features.disable.contains("btf");
-    missing_for(settings, KernelVersion::new(series.major, series.minor, 0), btf)
+    Ok(missing_for(settings, version, &config(settings, &version)?))
 }
 
-fn missing_for(settings: &Settings, version: KernelVersion, btf: bool) -> Vec<Missing> {
+fn missing_for(
+    settings: &Settings,
+    version: KernelVersion,
+    config: &kconfig::Plan,
+) -> Vec<Missing> {
     let remote = settings.source.is_none();
     let signatures = remote && settings.kernel_sources.contains(&ProviderName::KernelOrg);
-    compile::missing(&compile::Wanted { signatures, ..wanted(settings, version, btf) })
+    compile::missing(&compile::Wanted { signatures, ..wanted(settings, version, config) })
 }
 
 fn run(command: &str, reporter: &dyn Reporter) -> Result<(), Error> {

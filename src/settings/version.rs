@@ -61,6 +61,12 @@ impl KernelVersion {
         Self { series: Series { major, minor }, patch, candidate: None }
     }
 
+    /// A version that no kernel reaches, for what counts "since" some series.
+    #[must_use]
+    pub const fn newest() -> Self {
+        Self { series: Series { major: u32::MAX, minor: 0 }, patch: 0, candidate: None }
+    }
+
     /// The release candidate `X.Y-rcN`.
     #[must_use]
     pub fn release_candidate(major: u32, minor: u32, candidate: u32) -> Self {
