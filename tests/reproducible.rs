@@ -28,6 +28,9 @@ const TINY: &str = "CONFIG_64BIT=y\nCONFIG_MODULES=y\nCONFIG_PRINTK=y\nCONFIG_BU
                     CONFIG_DEBUG_KERNEL=y\nCONFIG_DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT=y\n\
                     CONFIG_UNWINDER_ORC=y\nCONFIG_KERNEL_GZIP=y\n";
 
+/// An option on which few files depend.
+const OPTION: &str = "# CONFIG_BINFMT_SCRIPT is not set";
+
 #[test]
 fn folders_times_jobs_and_kills_do_not_change_a_byte() {
     if std::env::var("S1B_TEST_KERNELS").is_ok_and(|kernels| kernels == "none") {
