@@ -205,9 +205,9 @@ impl Folder {
     fn one_option_changed(&self, id: &str) {
         let config = self.root.path().join("config/linux-6.1.config");
         let Ok(text) = fs::read_to_string(&config) else { return };
-        let before = self.compiled();
-        fs::write(&config, text.replace("# CONFIG_SYSVIPC is not set", "CONFIG_SYSVIPC=y"))
-            .unwrap();
+        let (before, other) = (self.compiled(), text.replace(OPTION, "CONFIG_BINFMT_SCRIPT=y"));
+        assert_ne!(text, other);
+        fs::write(&config, other).unwrap();
         assert_ne!(self.build(&[]).0, id);
         let incremental = self.compiled();
         println!("objects: {before} cold or resumed, {incremental} for one option");
