@@ -204,6 +204,10 @@ fn a_source_of_another_version_is_refused() {
     let project = Project::new();
     let kernel = project.toy_kernel("\t@true");
     project.run(&["build", "4.9", "--source", &kernel]).is(3, &["6.12.9", "4.9", "hint:"]);
+    // The project's default is not what the user asked for.
+    project.write("builder-config", "S1B_KERNEL_VERSION=4.9\n");
+    let said = project.run(&["build", "--source", &kernel, "--dry-run"]);
+    assert!(said.code == 0 && said.stdout.contains("6.12.9"), "{}", said.stderr);
 }
 
 #[test]

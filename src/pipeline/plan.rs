@@ -5,7 +5,9 @@ use crate::content;
 use crate::digest::Digest;
 use crate::kconfig;
 use crate::report::Reporter;
-use crate::settings::{Insecure, KernelVersion, ProviderName, Settings};
+use crate::settings::{
+    Insecure, KernelRequest, KernelVersion, Key, Origin, ProviderName, Settings,
+};
 use crate::source::{self, Patch, Patience, Provider, Source};
 use crate::store::Store;
 
@@ -77,7 +79,7 @@ pub fn plan(
     content::check(settings.upstream, settings.arch)?;
     let places = Places::new(settings, store);
     let options = places.options(settings, refresh);
-    let resolved = source::resolve(settings.kernel, &options, reporter)?;
+    let resolved = source::resolve(request(settings), &options, reporter)?;
     let version = resolved.version;
     settings.release(version)?;
     let config = config(settings, &version)?;
@@ -88,6 +90,19 @@ pub fn plan(
     let patches = patches(settings, &options, reporter)?;
     let source = source::fetch(&resolved, &options, reporter)?;
     assemble(settings, Parts { version, source, patches, config, toolchain })
+}
+
+/// Which kernel is asked for. With a source of the user's own, the project's
+/// default says nothing: a version counts only if the user gave it, too.
+fn request(settings: &Settings) -> KernelRequest {
+    let by_default = match &settings.origin(Key::KernelVersion).origin {
+        Origin::BuiltIn => true,
+        Origin::File { path, .. } => path.file_name() == Some("builder-config".as_ref()),
+        Origin::Environment | Origin::Flag => false,
+    };
+    // Of a local source, this accepts whatever it is.
+    let any = KernelRequest::Stable;
+    if settings.source.is_some() && by_default { any } else { settings.kernel }
 }
 
 /// What a build of this version needs of the host.
