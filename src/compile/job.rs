@@ -11,7 +11,7 @@ use super::toolchain::{Compiler, Family};
 use super::variables::{Variables, timestamp};
 use super::{Error, KernelArtifacts, Toolchain, headers, pahole, unfinished};
 use crate::fsutil::Lock;
-use crate::report::{Event, Reporter, Stage, Unit};
+use crate::report::{Event, Reporter, Stage, Unit, text};
 use crate::settings::{Arch, KernelVersion};
 
 /// The object folder's name, in the source tree. No series has a folder of
@@ -185,7 +185,7 @@ impl Job<'_> {
         let with = format!("{release} with {} {}", compiler.command, compiler.version);
         reporter.started(Stage::Compile, format!("{with}, {} jobs", self.jobs));
         let objects = self.make_kernel(&make, &targets, reporter)?;
-        reporter.finished(Stage::Compile, format!("{objects} objects"));
+        reporter.finished(Stage::Compile, format!("{} objects", text::grouped(objects)));
         reporter.started(Stage::Headers, make.objects.display().to_string());
         let api_headers = headers::install(&make)?;
         reporter.finished(Stage::Headers, api_headers.display().to_string());
@@ -262,7 +262,7 @@ impl Job<'_> {
                 // More than expected: the total is at least what is done.
                 total: expected.map(|total| total.max(done)),
                 unit: Unit::Objects,
-                current: format!("{} {}", step.verb, step.file),
+                current: format!("{} {}", step.verb, within(step.file, &make.objects)),
             });
         });
         // Stopped, it may have been killed in the end.
@@ -305,6 +305,13 @@ fn check_path(tree: &Path) -> Result<(), Error> {
         Some(character) => Err(Error::Path { path: tree.to_owned(), character }),
         None => Ok(()),
     }
+}
+
+/// What is made, without the object folder that some of the kernel's
+/// makefiles put before it.
+fn within<'a>(file: &'a str, objects: &Path) -> &'a str {
+    let inside = objects.to_str().and_then(|folder| file.strip_prefix(folder));
+    inside.map_or(file, |file| file.trim_start_matches('/'))
 }
 
 fn image_target(arch: Arch) -> &'static str {

@@ -88,7 +88,7 @@ fn make(
     }
     image.commit(&record)?;
     let size = text::bytes(record.size);
-    reporter.finished(Stage::Pack, format!("{} files, {size}", rootfs.len()));
+    reporter.finished(Stage::Pack, format!("{} files, {size}", text::grouped(rootfs.len() as u64)));
     Ok(record)
 }
 

@@ -12,7 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use fs_err as fs;
 
 use super::unpack::{Staging, UnpackError, Unpacked, check_interrupt};
-use crate::report::{Event, Reporter, Stage, Unit};
+use crate::report::{Event, Reporter, Stage, Unit, text};
 use crate::settings::KernelVersion;
 
 /// Links that a resolution follows before it is called a loop, as Linux does
@@ -182,7 +182,7 @@ pub fn copy_tree(
     copy_files(from, staging.path(), &plan.regular, reporter)?;
     staging.create_links(&plan.links, &shown)?;
     staging.commit()?;
-    reporter.finished(Stage::Unpack, format!("{} files", plan.count));
+    reporter.finished(Stage::Unpack, format!("{} files", text::grouped(plan.count)));
     Ok(Unpacked { epoch: plan.epoch, files: plan.count })
 }
 

@@ -25,7 +25,7 @@ use fs_err::os::unix::fs::OpenOptionsExt;
 use super::tree::{Links, PROGRESS_STEP, WRITERS, path_from, relative_path};
 use crate::fsutil::{parent, remove_all, sync_dir};
 use crate::proc::interrupt;
-use crate::report::{Event, Fault, Reporter, Stage, Unit};
+use crate::report::{Event, Fault, Reporter, Stage, Unit, text};
 
 /// Bytes of content that travel to a writer at once.
 const BATCH: usize = 1 << 20;
@@ -188,7 +188,7 @@ pub fn unpack(
     let (unpacked, links) = read?;
     staging.create_links(&links, name)?;
     staging.commit()?;
-    reporter.finished(Stage::Unpack, format!("{} files", unpacked.files));
+    reporter.finished(Stage::Unpack, format!("{} files", text::grouped(unpacked.files)));
     Ok(unpacked)
 }
 
