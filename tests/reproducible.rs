@@ -52,6 +52,7 @@ fn folders_times_jobs_and_kills_do_not_change_a_byte() {
     assert!(fs::read(&image).unwrap() == fs::read(&other_image).unwrap(), "bytes differ");
 
     first.nothing_changed(&id, &image);
+    first.laid_out(&id);
     first.one_option_changed(&id);
     first.another_compression(&id);
 }
@@ -200,6 +201,13 @@ impl Folder {
             let (again, path) = self.build(&[]);
             assert_eq!((again.as_str(), fs::metadata(path).unwrap().len() > 100), (id, true));
         }
+    }
+
+    /// A finished image, too, is laid out when that is asked for.
+    fn laid_out(&self, id: &str) {
+        let folder = self.root.path().join("laid-out");
+        assert_eq!(self.build(&["--aci-dir", folder.to_str().unwrap()]).0, id);
+        assert!(folder.join("manifest").is_file() && folder.join("rootfs/kernel_image").is_file());
     }
 
     fn one_option_changed(&self, id: &str) {

@@ -17,7 +17,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use crate::settings::Compression;
-pub use layout::write_dir;
+pub use layout::{lay_out_image, write_dir};
 
 use crate::content;
 use crate::digest::Digest;

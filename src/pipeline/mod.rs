@@ -83,9 +83,6 @@ fn make(
         kernel: plan.version.to_string(),
         release: kernel.artifacts.release.clone(),
     };
-    if let Some(folder) = &settings.aci_dir {
-        pack::write_dir(&manifest, &rootfs, options.epoch, folder)?;
-    }
     image.commit(&record)?;
     let size = text::bytes(record.size);
     reporter.finished(Stage::Pack, format!("{} files, {size}", text::grouped(rootfs.len() as u64)));
@@ -102,6 +99,10 @@ fn place(
     let path = settings.out_dir.join(plan.file_name());
     if store.images().place(&plan.image_key, &record, &path)? {
         reporter.detail(format!("wrote {}", path.display()));
+    }
+    if let Some(folder) = &settings.aci_dir {
+        pack::lay_out_image(&path, folder)?;
+        reporter.detail(format!("laid the image out in {}", folder.display()));
     }
     Ok(Built { path, record })
 }
