@@ -39,6 +39,7 @@ command -v cargo >/dev/null || PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
 command -v cargo >/dev/null || fail 'cargo: program not found' 'install Rust as https://rustup.rs says'
 command -v cc >/dev/null || install_compiler "$@"
 
-cargo build --release --locked --manifest-path "$here/Cargo.toml" >&2
+target=${CARGO_TARGET_DIR:-$here/target}
+env -u CARGO_BUILD_TARGET cargo build --release --locked --manifest-path "$here/Cargo.toml" --target-dir "$target" >&2
 
-exec "${CARGO_TARGET_DIR:-$here/target}/release/stage1-builder" --project-dir "$here" build "$@"
+exec "$target/release/stage1-builder" --project-dir "$here" build "$@"

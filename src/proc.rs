@@ -150,6 +150,15 @@ impl Program {
         }
     }
 
+    /// Passes the proxy variables on, for programs that use the network.
+    #[must_use]
+    pub fn pass_proxies(self) -> Self {
+        let names = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"];
+        let upper = names.map(str::to_ascii_uppercase);
+        let names = names.into_iter().chain(upper.iter().map(String::as_str));
+        names.fold(self, Self::pass_env)
+    }
+
     /// The folder to run in.
     #[must_use]
     pub fn dir(mut self, dir: impl AsRef<Path>) -> Self {

@@ -71,7 +71,7 @@ fn source() -> PathBuf {
     assert_eq!(code, 0, "{stderr}");
     let found = Program::new("find")
         .arg(shared_cache().join("downloads-v1"))
-        .args(["-name", "linux-source-6.1*.tar.xz"])
+        .args(["-name", "linux-source-6.1_*.tar.xz"])
         .run()
         .unwrap();
     PathBuf::from(String::from_utf8(found).unwrap().lines().next().expect("a tarball"))

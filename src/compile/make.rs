@@ -50,10 +50,13 @@ impl Make<'_> {
             }
         };
         log_line(format!("$ {}", Program::new("make").args(&arguments)).as_bytes());
-        // One pipe for both streams keeps an error beside its step.
-        let program = self
-            .in_place(Program::new("sh").args(["-c", r#"exec "$0" "$@" 2>&1"#, "make"]))?
-            .args(&arguments);
+        // One pipe for both streams keeps an error beside its step. make gives
+        // its stdin to one job at a time only, so the lock also goes along as
+        // 9; not with a launcher, which may leave a daemon behind that holds it.
+        let shell =
+            if self.launcher { r#"exec "$0" "$@" 2>&1"# } else { r#"exec "$0" "$@" 2>&1 9<&0"# };
+        let program =
+            self.in_place(Program::new("sh").args(["-c", shell, "make"]))?.args(&arguments);
         let status = program.stream(|_, line| {
             log_line(line);
             let line = String::from_utf8_lossy(line);

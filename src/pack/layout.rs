@@ -70,7 +70,12 @@ pub fn lay_out_image(image: &Path, into: &Path) -> Result<(), Error> {
     write_dir(&summary.manifest, &rootfs, epoch, into)
 }
 
-fn check_replaceable(into: &Path) -> Result<(), Error> {
+/// Whether `into` may be replaced by a layout: it is absent, empty or an
+/// earlier one. Worth asking before a kernel is compiled.
+///
+/// # Errors
+/// When it holds something else, or can't be read.
+pub fn check_replaceable(into: &Path) -> Result<(), Error> {
     let entries = match fs::read_dir(into) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -17,10 +17,11 @@ use std::io;
 use std::path::PathBuf;
 
 pub use crate::settings::Compression;
-pub use layout::{lay_out_image, write_dir};
+pub use layout::{check_replaceable, lay_out_image, write_dir};
 
 use crate::content;
 use crate::digest::Digest;
+use crate::proc::interrupt;
 use crate::report::Fault;
 
 /// An image that was written.
@@ -62,6 +63,9 @@ pub enum Error {
         /// The system's reason.
         source: io::Error,
     },
+    /// We were asked to stop.
+    #[error("stopped by {0}")]
+    Interrupted(interrupt::Signal),
     /// A file has another size than a moment ago.
     #[error("{} changed while it was packed", path.display())]
     Changed {
@@ -132,6 +136,8 @@ impl Error {
             | Self::Changed { .. }
             | Self::Visit(_) => Fault::Storage,
             Self::Leak { .. } => Fault::Compile,
+            Self::Interrupted(interrupt::Signal::Interrupt) => Fault::Interrupted,
+            Self::Interrupted(interrupt::Signal::Terminate) => Fault::Terminated,
             Self::Forbidden(_) => Fault::Internal,
             Self::Manifest(_)
             | Self::NotAManifest { .. }

@@ -121,6 +121,8 @@ fn finished(
     let config = configure(settings, plan, job, reporter)?;
     all_there(&Wanted { openssl: compile::needs_openssl(&config), ..wanted })?;
     let artifacts = job.compile(reporter)?;
+    // make syncs nothing, and the record below must not outlive the objects.
+    workspace.sync()?;
     workspace.set_kernel_key(Some(&plan.kernel_key))?;
     Ok(artifacts)
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::compile::{Fix, Toolchain};
+use crate::compile::{Toolchain, fixes};
 use crate::digest::Digest;
 use crate::kconfig;
 use crate::settings::Settings;
@@ -20,9 +20,9 @@ pub struct KernelKey<'a> {
     pub patches: Vec<(&'a str, &'a Digest)>,
     /// Every layer of the configuration.
     pub config: &'a kconfig::Plan,
-    /// All that could be applied to an old source. Which are is a matter of
-    /// the source and the tools, and both are here.
-    pub fixes: &'a [Fix],
+    /// All that could be applied to an old source, and what of it the tools
+    /// call for.
+    pub fixes: fixes::Identity,
     /// The compiler, linker and further tools.
     pub toolchain: &'a Toolchain,
     /// What follows the version in `uname -r`.

@@ -37,6 +37,9 @@ pub struct Built {
 /// # Errors
 /// Those of every room.
 pub fn build(settings: &Settings, refresh: bool, reporter: &dyn Reporter) -> Result<Built, Error> {
+    if let Some(folder) = &settings.aci_dir {
+        pack::check_replaceable(folder)?;
+    }
     let store = Store::new(&settings.cache_dir);
     let plan = plan(settings, &store, refresh, reporter)?;
     if let Some(record) = store.images().get(&plan.image_key) {
@@ -101,7 +104,7 @@ fn place(
         reporter.detail(format!("wrote {}", path.display()));
     }
     if let Some(folder) = &settings.aci_dir {
-        pack::lay_out_image(&path, folder)?;
+        pack::lay_out_image(&store.images().file(&plan.image_key), folder)?;
         reporter.detail(format!("laid the image out in {}", folder.display()));
     }
     Ok(Built { path, record })

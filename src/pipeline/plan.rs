@@ -214,13 +214,13 @@ struct Parts {
 
 fn assemble(settings: &Settings, parts: Parts) -> Result<BuildPlan, Error> {
     let Parts { version, source, patches, config, toolchain } = parts;
-    let fixes = compile::fixes::table()?;
+    let fixes = compile::fixes::identity(&toolchain, settings.arch)?;
     let kernel = KernelKey {
         format: KernelKey::FORMAT,
         provenance: source.provenance(),
         patches: patches.iter().map(|patch| (patch.name(), patch.digest())).collect(),
         config: &config,
-        fixes: &fixes,
+        fixes,
         toolchain: &toolchain,
         suffix: &settings.suffix,
         arch: settings.arch.kernel(),

@@ -74,7 +74,8 @@ fn run(command: &str, reporter: &dyn Reporter) -> Result<(), Error> {
     let mut words = command.split_whitespace();
     let program = Program::new(words.next().unwrap_or_default())
         .args(words)
-        .env("DEBIAN_FRONTEND", "noninteractive");
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .pass_proxies();
     let mut said = Vec::new();
     let status = program
         .stream(|stream, line| {

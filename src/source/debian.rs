@@ -148,18 +148,7 @@ impl Apt {
     }
 
     fn program(&self, name: &str) -> Program {
-        const PROXIES: [&str; 8] = [
-            "http_proxy",
-            "https_proxy",
-            "all_proxy",
-            "no_proxy",
-            "HTTP_PROXY",
-            "HTTPS_PROXY",
-            "ALL_PROXY",
-            "NO_PROXY",
-        ];
-        let program = Program::new(name).arg("-c").arg(self.configuration());
-        PROXIES.iter().fold(program, |program, variable| program.pass_env(variable))
+        Program::new(name).arg("-c").arg(self.configuration()).pass_proxies()
     }
 
     fn run(&self, name: &str, args: &[&str]) -> Result<String, Error> {

@@ -5,7 +5,7 @@
 //!   downloads-v1/                 verified archives (laid out by `source`)
 //!   apt-v1/                       apt's private state (laid out by `source`)
 //!   work-v1/<source>-<arch>-<n>/  a workspace: one source tree and its objects
-//!     linux/                      the patched tree, objects in linux/s1b-build/
+//!     linux/                      the patched tree, objects in linux/stage1-objects/
 //!     source.json                 which source that is; written after linux/ is whole
 //!     pristine/                   originals of the files that patches touched
 //!     kernel.json                 the kernel key that the objects are finished for

@@ -45,6 +45,10 @@ impl Workspace {
         kernel_key: &Digest,
         reporter: &dyn Reporter,
     ) -> Result<Self, Error> {
+        // The real path: a relative one means something else to make, which
+        // runs in the tree, and one through a link is not what compilers see.
+        fs::create_dir_all(folder).map_err(Error::io("can't make a workspace"))?;
+        let folder = &fs::canonicalize(folder).map_err(Error::io("can't make a workspace"))?;
         let name = |number: u32| format!("{}-{arch}-{number}", &source.hex()[..16]);
         let known = (0..).take_while(|&n| folder.join(name(n)).is_dir());
         let finished = known
@@ -124,6 +128,16 @@ impl Workspace {
     /// When the record can't be written.
     pub fn set_source(&self, stamp: &SourceStamp) -> Result<(), Error> {
         write_json(&self.root.join("source.json"), stamp)
+    }
+
+    /// Brings everything written so far to the disk.
+    ///
+    /// # Errors
+    /// When the file system can't.
+    pub fn sync(&self) -> Result<(), Error> {
+        let doing = || Error::io("can't sync a workspace");
+        let folder = fs::File::open(&self.root).map_err(doing())?;
+        rustix::fs::syncfs(folder.file()).map_err(|errno| doing()(errno.into()))
     }
 
     /// The kernel key that the objects are finished for.

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use self::condition::Condition;
 use self::probe::Probe;
 use super::{Error, Toolchain};
+use crate::digest::Digest;
 use crate::settings::Arch;
 
 /// The table, as committed.
@@ -75,9 +76,14 @@ impl Fix {
         self.config.iter().map(|line| format!("{line}\n")).collect()
     }
 
-    fn applies(&self, tree: &Path, toolchain: &Toolchain, arch: Arch) -> Result<bool, Error> {
+    /// Whether the architecture and the tools are those that it is for.
+    fn called_for(&self, toolchain: &Toolchain, arch: Arch) -> bool {
         let for_arch = self.arch.is_empty() || self.arch.iter().any(|one| one == arch.kernel());
-        if !for_arch || !self.tools.iter().all(|condition| condition.holds(toolchain)) {
+        for_arch && self.tools.iter().all(|condition| condition.holds(toolchain))
+    }
+
+    fn applies(&self, tree: &Path, toolchain: &Toolchain, arch: Arch) -> Result<bool, Error> {
+        if !self.called_for(toolchain, arch) {
             return Ok(false);
         }
         for probe in &self.probes {
@@ -121,6 +127,29 @@ pub fn applicable(tree: &Path, toolchain: &Toolchain, arch: Arch) -> Result<Vec<
         }
     }
     Ok(applicable)
+}
+
+/// What a build's key holds of the fixes: everything in the table and its
+/// patches, and which of them these tools call for. Which of those a source
+/// needs, the source's own digest decides.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Identity {
+    table: Digest,
+    called_for: Vec<String>,
+}
+
+/// The identity of the fixes with these tools.
+///
+/// # Errors
+/// When the table that this program carries is damaged.
+pub fn identity(toolchain: &Toolchain, arch: Arch) -> Result<Identity, Error> {
+    let patches = PATCHES.iter().flat_map(|(name, text)| [*name, *text]);
+    let all: Vec<&str> = std::iter::once(TABLE).chain(patches).collect();
+    let called_for = table()?.into_iter().filter(|fix| fix.called_for(toolchain, arch));
+    Ok(Identity {
+        table: Digest::sha256(all.join("\0").as_bytes()),
+        called_for: called_for.map(|fix| fix.id).collect(),
+    })
 }
 
 /// The text of a patch that a fix names.

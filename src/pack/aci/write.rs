@@ -13,6 +13,7 @@ use crate::content::{Content, Node, Rootfs};
 use crate::digest::{Algorithm, DigestWriter};
 use crate::pack::compression::Compressor;
 use crate::pack::{Error, Packed};
+use crate::proc::interrupt;
 use crate::report::{Event, Reporter, Stage, Unit};
 use crate::settings::Compression;
 
@@ -56,6 +57,9 @@ pub fn write(
     archive.folder("rootfs")?;
     let total = Some(rootfs.len() as u64);
     for (done, (path, node)) in (1..).zip(rootfs.iter()) {
+        if let Some(signal) = interrupt::requested() {
+            return Err(Error::Interrupted(signal));
+        }
         archive.node(path, node)?;
         let current = path.to_owned();
         let unit = Unit::Files;
