@@ -170,7 +170,7 @@ impl Folder {
     /// SIGINT, later each time, until one ends before its time. Gives how
     /// many were killed.
     fn kill_until_done(&self) -> u32 {
-        let mut seconds: f64 = 1.5;
+        let mut seconds: f64 = 2.0;
         for kills in 0.. {
             let (name, code) = [("KILL", 137), ("TERM", 143), ("INT", 130)][kills as usize % 3];
             let program = self.settled(
@@ -185,7 +185,7 @@ impl Folder {
                 status => assert_eq!(status, code, "after SIG{name}: {stderr}"),
             }
             // Later each time: on a slow machine a step may take long.
-            seconds *= 1.5;
+            seconds *= 2.0;
             std::thread::sleep(Duration::from_millis(50));
         }
         unreachable!("the builds end")
