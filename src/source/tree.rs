@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,7 +12,6 @@ use fs_err as fs;
 
 use super::unpack::{Staging, UnpackError, Unpacked, check_interrupt};
 use crate::report::{Event, Reporter, Stage, Unit, text};
-use crate::settings::KernelVersion;
 
 /// Links that a resolution follows before it is called a loop, as Linux does
 /// (`MAXSYMLINKS`).
@@ -23,61 +21,6 @@ pub(super) const PROGRESS_STEP: usize = 512;
 /// Threads that create files. More don't help: the directory's lock and the
 /// journal of the file system are what they wait for.
 pub(super) const WRITERS: usize = 2;
-
-/// What the top Makefile says about the version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MakefileVersion {
-    /// The version, a release candidate if `EXTRAVERSION` is `-rcN`.
-    pub version: KernelVersion,
-    /// Any other `EXTRAVERSION`, as it stands there; mostly empty.
-    pub extra: String,
-}
-
-impl MakefileVersion {
-    /// What the kernel says before its `LOCALVERSION` (`KERNELVERSION` in the
-    /// Makefile): `6.12.0`, `6.13.0-rc4`, `6.1.55-vendor3`.
-    #[must_use]
-    pub fn release(&self) -> String {
-        format!("{}{}", self.version.release(), self.extra)
-    }
-}
-
-impl fmt::Display for MakefileVersion {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.version, self.extra)
-    }
-}
-
-/// The version that a top Makefile's text tells by its `VERSION`,
-/// `PATCHLEVEL`, `SUBLEVEL` and `EXTRAVERSION`; `None` if it is not a
-/// kernel's.
-#[must_use]
-pub fn parse_makefile_version(text: &str) -> Option<MakefileVersion> {
-    let number = |name| assigned(text, name)?.parse::<u32>().ok();
-    let (major, minor) = (number("VERSION")?, number("PATCHLEVEL")?);
-    let patch = number("SUBLEVEL").unwrap_or(0);
-    let extra = assigned(text, "EXTRAVERSION").unwrap_or_default();
-    let candidate = extra.strip_prefix("-rc").and_then(|digits| digits.parse::<u32>().ok());
-    Some(match candidate {
-        Some(candidate) if patch == 0 && extra == format!("-rc{candidate}") => MakefileVersion {
-            version: KernelVersion::release_candidate(major, minor, candidate),
-            extra: String::new(),
-        },
-        _ => MakefileVersion {
-            version: KernelVersion::new(major, minor, patch),
-            extra: extra.to_owned(),
-        },
-    })
-}
-
-/// The value of the first `NAME = value` line.
-fn assigned<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    text.lines().find_map(|line| {
-        let value = line.strip_prefix(name)?.trim_start().strip_prefix('=')?;
-        let value = value.split_once('#').map_or(value, |(value, _)| value);
-        Some(value.trim())
-    })
-}
 
 /// A name from an archive, patch or list as a relative path without `.` and
 /// `..`, or what is wrong with it.
@@ -298,43 +241,6 @@ pub(super) fn path_from(bytes: &[u8]) -> PathBuf {
 mod tests {
     use super::*;
     use crate::report::Silent;
-
-    fn parsed(text: &str) -> MakefileVersion {
-        parse_makefile_version(text).unwrap()
-    }
-
-    #[test]
-    fn versions_of_makefiles() {
-        let old = parsed("VERSION = 4\nPATCHLEVEL = 4\nSUBLEVEL = 178\nEXTRAVERSION =\nNAME = x\n");
-        assert_eq!((old.release().as_str(), old.extra.as_str()), ("4.4.178", ""));
-        let text = "# SPDX\nVERSION = 6\nPATCHLEVEL = 13\nSUBLEVEL = 0\nEXTRAVERSION = -rc4\n";
-        let candidate = parsed(text);
-        assert_eq!(candidate.version, KernelVersion::release_candidate(6, 13, 4));
-        assert_eq!(candidate.release(), "6.13.0-rc4");
-        let first = parsed(&text.replace("-rc4", ""));
-        assert_eq!(first.release(), "6.13.0");
-        assert_eq!(first.to_string(), "6.13.0");
-    }
-
-    #[test]
-    fn another_extraversion_stays_what_it_is() {
-        for extra in ["-vendor3", "-rc4-next", "-rc04", "-rc", ".7"] {
-            let text =
-                format!("VERSION=6\nPATCHLEVEL=1\nSUBLEVEL=0\nEXTRAVERSION = {extra} # why\n");
-            assert_eq!(parsed(&text).extra, extra);
-            assert_eq!(parsed(&text).release(), format!("6.1.0{extra}"));
-        }
-        let update = "VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 9\nEXTRAVERSION = -rc1\n";
-        assert_eq!(parsed(update).release(), "6.1.9-rc1");
-    }
-
-    #[test]
-    fn other_makefiles_have_no_version() {
-        for text in ["", "all:\n\techo VERSION = 6\n", "VERSION = 6\n", "VERSION = x\nPATCHLEVEL=1"]
-        {
-            assert_eq!(parse_makefile_version(text), None, "{text}");
-        }
-    }
 
     fn fault(links: &[(&str, &str)]) -> Option<String> {
         let mut all = Links::default();
