@@ -28,4 +28,6 @@ pub mod pack;
 
 pub mod store;
 
+pub mod vm;
+
 pub mod pipeline;

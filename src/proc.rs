@@ -6,15 +6,20 @@
 //! group gets SIGTERM, five seconds, and SIGKILL; a second request kills at
 //! once. When this process itself is killed, the kernel kills the child.
 
+mod running;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
+
+pub use running::Running;
 
 /// How long a program has between SIGTERM and SIGKILL.
 const GRACE: Duration = Duration::from_secs(5);
@@ -106,6 +111,7 @@ pub struct Program {
     env: BTreeMap<OsString, OsString>,
     dir: Option<PathBuf>,
     stdin: Option<std::fs::File>,
+    inherited: Vec<OwnedFd>,
 }
 
 impl Program {
@@ -117,7 +123,14 @@ impl Program {
                 env.insert(name.into(), value);
             }
         }
-        Self { name: name.as_ref().to_owned(), args: Vec::new(), env, dir: None, stdin: None }
+        Self {
+            name: name.as_ref().to_owned(),
+            args: Vec::new(),
+            env,
+            dir: None,
+            stdin: None,
+            inherited: Vec::new(),
+        }
     }
 
     /// One more argument.
@@ -172,6 +185,24 @@ impl Program {
     pub fn stdin(mut self, file: std::fs::File) -> Self {
         self.stdin = Some(file);
         self
+    }
+
+    /// A descriptor that the program gets under the same number; ours is
+    /// closed when the program has been started.
+    #[must_use]
+    pub fn inherit(mut self, descriptor: OwnedFd) -> Self {
+        self.inherited.push(descriptor);
+        self
+    }
+
+    /// Starts it, to be watched and ended by the caller. Its standard output
+    /// is dropped. The kernel kills it when the thread that called this ends.
+    ///
+    /// # Errors
+    /// When it can't be started.
+    pub fn start(self) -> Result<Running, Error> {
+        let command = self.to_string();
+        Ok(Running::new(self.spawn(false)?, command))
     }
 
     /// Runs it; any exit status is a result.
@@ -262,9 +293,14 @@ impl Program {
         if let Some(dir) = &self.dir {
             command.current_dir(dir);
         }
-        // SAFETY: prctl(2) is async-signal-safe and touches no memory of ours.
+        let inherited = self.inherited;
+        // SAFETY: prctl(2) and fcntl(2) are async-signal-safe and touch no
+        // memory of ours.
         unsafe {
-            command.pre_exec(|| {
+            command.pre_exec(move || {
+                for descriptor in &inherited {
+                    rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::empty())?;
+                }
                 let signal = Some(rustix::process::Signal::KILL);
                 Ok(rustix::process::set_parent_process_death_signal(signal)?)
             });
@@ -311,7 +347,7 @@ pub fn find(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(executable)
 }
 
-#[derive(Default)]
+#[derive(Debug, Default, Clone)]
 struct Tail {
     lines: VecDeque<String>,
     open: Vec<u8>,

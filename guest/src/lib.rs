@@ -1,4 +1,5 @@
-//! What the programs in the guest share.
+//! What the programs in the guest share, and what the host must know to speak
+//! with them ([`wire`], [`orders`]).
 //!
 //! They run as root beside file trees that strangers made (the apps' root
 //! filesystems), on any kernel from 4.4 on: no path of such a tree is ever
@@ -6,3 +7,6 @@
 
 pub mod bind;
 pub mod in_root;
+pub mod init;
+pub mod orders;
+pub mod wire;

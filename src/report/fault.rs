@@ -29,6 +29,20 @@ pub enum Fault {
     Compile,
     /// Disk full, folder not writable, file system trouble.
     Storage,
+    /// What a guest needs besides its kernel is not there: a mount, a user.
+    Guest,
+    /// A guest that never began.
+    NoBoot,
+    /// A kernel that gave up under the command.
+    Panic,
+    /// A VM that ended under the command.
+    Lost,
+    /// A command that took too long.
+    TimedOut,
+    /// A command that is there and can't be executed.
+    CommandNotExecutable,
+    /// A command that the container has not.
+    CommandNotFound,
     /// SIGINT.
     Interrupted,
     /// SIGTERM.
@@ -37,7 +51,7 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault, in the order of the exit codes.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 21] = [
         Self::Internal,
         Self::Usage,
         Self::Settings,
@@ -50,6 +64,13 @@ impl Fault {
         Self::Kconfig,
         Self::Compile,
         Self::Storage,
+        Self::Guest,
+        Self::NoBoot,
+        Self::Panic,
+        Self::Lost,
+        Self::TimedOut,
+        Self::CommandNotExecutable,
+        Self::CommandNotFound,
         Self::Interrupted,
         Self::Terminated,
     ];
@@ -70,6 +91,13 @@ impl Fault {
             Self::Kconfig => 10,
             Self::Compile => 11,
             Self::Storage => 12,
+            Self::Guest => 120,
+            Self::NoBoot => 121,
+            Self::Panic => 122,
+            Self::Lost => 123,
+            Self::TimedOut => 124,
+            Self::CommandNotExecutable => 126,
+            Self::CommandNotFound => 127,
             Self::Interrupted => 130,
             Self::Terminated => 143,
         }
@@ -91,6 +119,13 @@ impl Fault {
             Self::Kconfig => "the kernel configuration did not come out as asked",
             Self::Compile => "the compiler, or another program of the build, failed",
             Self::Storage => "disk full, or a folder that can't be written",
+            Self::Guest => "a guest that lacks what was asked for: a mount, a user",
+            Self::NoBoot => "a guest that did not boot in time",
+            Self::Panic => "a kernel that panicked or locked up",
+            Self::Lost => "a VM that ended under the command, or could not be started",
+            Self::TimedOut => "a command that took longer than `--timeout`",
+            Self::CommandNotExecutable => "a command that can't be executed",
+            Self::CommandNotFound => "a command that is not in the container",
             Self::Interrupted => "interrupted (SIGINT)",
             Self::Terminated => "terminated (SIGTERM)",
         }

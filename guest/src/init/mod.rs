@@ -1,0 +1,65 @@
+//! The guest's first process: from the initramfs to the command and its end.
+//!
+//! ```text
+//! ports -> Hello -> orders -> modules -> root (overlay) -> chroot -> mounts -> command -> Ended
+//! ```
+//!
+//! It follows [`crate::orders`], which the host wrote, and believes nothing of
+//! what it finds in the container: everything that it makes there is in a
+//! throw-away layer, and the host's files are out of reach but for volumes.
+
+mod command;
+mod ending;
+mod etc;
+mod modules;
+mod mounts;
+mod network;
+mod path;
+mod ports;
+mod problem;
+mod reaper;
+mod root;
+mod streams;
+mod terminal;
+mod users;
+
+use std::sync::Arc;
+
+use crate::orders::{self, Orders};
+use crate::wire::{self, Kind};
+
+use ports::Control;
+use problem::{Explain, Problem};
+
+/// Runs, and powers the machine off. Comes back only if even that fails.
+pub fn main() {
+    // The ports are files below `/dev`, named below `/sys`.
+    if let Err(problem) = mounts::early() {
+        eprintln!("init: {problem}");
+        ending::power_off();
+    }
+    match ports::open(wire::CONTROL) {
+        Ok(port) => {
+            let control = Arc::new(Control::new(port));
+            if let Err(problem) = run(&control) {
+                control.send(Kind::Failed, &problem.to_bytes());
+            }
+        }
+        Err(problem) => eprintln!("init: {problem}"),
+    }
+    ending::power_off();
+}
+
+fn run(control: &Arc<Control>) -> Result<(), Problem> {
+    control.send(Kind::Hello, rustix::system::uname().release().to_bytes());
+    let orders = read_orders()?;
+    modules::load(&orders.modules)?;
+    root::enter(&orders)?;
+    let streams = streams::Ports::open(orders.command.terminal.is_some())?;
+    command::run(&orders.command, streams, control)
+}
+
+fn read_orders() -> Result<Orders, Problem> {
+    let bytes = std::fs::read(orders::PATH).or_init("can't read the orders")?;
+    Orders::from_bytes(&bytes).map_err(|error| Problem::new(wire::Failure::Init, error))
+}

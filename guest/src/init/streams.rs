@@ -1,0 +1,178 @@
+//! Between the command's streams and the ports.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::process;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use rustix::fs::{Gid, Uid};
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+
+use crate::wire::{self, HEAD, Kind, MOST};
+
+use super::problem::{Explain, Problem};
+use super::users::User;
+use super::{ports, terminal};
+
+/// What a pipe holds: enough that neither side waits for each frame.
+const PIPE: usize = 1 << 20;
+/// How long the streams may take to end when every process is dead.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// The three ports.
+pub(super) struct Ports {
+    stdin: File,
+    stdout: File,
+    stderr: Option<File>,
+}
+
+impl Ports {
+    /// Opens them; a terminal has no stderr of its own.
+    pub(super) fn open(terminal: bool) -> Result<Self, Problem> {
+        Ok(Self {
+            stdin: ports::open(wire::STDIN)?,
+            stdout: ports::open(wire::STDOUT)?,
+            stderr: if terminal { None } else { Some(ports::open(wire::STDERR)?) },
+        })
+    }
+}
+
+/// Our ends of the command's streams.
+pub(super) enum Ends {
+    Terminal(File),
+    Pipes { stdin: File, stdout: File, stderr: File },
+}
+
+impl Ends {
+    /// The terminal's master, for its size.
+    pub(super) fn master(&self) -> Option<File> {
+        match self {
+            Self::Terminal(master) => master.try_clone().ok(),
+            Self::Pipes { .. } => None,
+        }
+    }
+}
+
+/// Gives the command its streams: three pipes, or a terminal.
+pub(super) fn prepare(
+    process: &mut process::Command,
+    size: Option<(u16, u16)>,
+    user: &User,
+) -> Result<Ends, Problem> {
+    let doing = "can't make the command's streams";
+    if let Some(size) = size {
+        let (master, slave) = terminal::open(size, user).or_init(doing)?;
+        let again = || slave.try_clone().or_init(doing);
+        process.stdin(again()?).stdout(again()?).stderr(again()?);
+        return Ok(Ends::Terminal(master));
+    }
+    let pair = || pipe(user).or_init(doing);
+    let ((theirs_in, stdin), (stdout, theirs_out), (stderr, theirs_err)) =
+        (pair()?, pair()?, pair()?);
+    process.stdin(theirs_in).stdout(theirs_out).stderr(theirs_err);
+    Ok(Ends::Pipes { stdin, stdout, stderr })
+}
+
+/// A pipe that is the user's, so that it can be opened by way of
+/// `/dev/stdout`, too: its read end and its write end.
+fn pipe(user: &User) -> io::Result<(File, File)> {
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+    // A small guest may refuse; then it is as large as the kernel makes it.
+    _ = fcntl_setpipe_size(&write, PIPE);
+    rustix::fs::fchown(&write, Some(Uid::from_raw(user.uid)), Some(Gid::from_raw(user.gid)))?;
+    Ok((File::from(read), File::from(write)))
+}
+
+/// The threads that carry what the command writes.
+pub(super) struct Pumps {
+    ended: Receiver<()>,
+    count: usize,
+}
+
+impl Pumps {
+    /// Waits until all that was written has been handed to the host.
+    pub(super) fn drain(self) {
+        for _ in 0..self.count {
+            _ = self.ended.recv_timeout(DRAIN);
+        }
+    }
+}
+
+/// Starts to carry.
+pub(super) fn connect(ends: Ends, ports: Ports) -> Pumps {
+    let (send, ended) = channel();
+    let mut count = 0;
+    let mut pump = |from: File, to: File| {
+        let send = send.clone();
+        count += 1;
+        std::thread::spawn(move || {
+            outward(from, to);
+            _ = send.send(());
+        });
+    };
+    match ends {
+        Ends::Terminal(master) => {
+            if let Ok(input) = master.try_clone() {
+                std::thread::spawn(move || inward(ports.stdin, input, true));
+            }
+            pump(master, ports.stdout);
+        }
+        Ends::Pipes { stdin, stdout, stderr } => {
+            std::thread::spawn(move || inward(ports.stdin, stdin, false));
+            pump(stdout, ports.stdout);
+            if let Some(port) = ports.stderr {
+                pump(stderr, port);
+            }
+        }
+    }
+    Pumps { ended, count }
+}
+
+/// From a pipe to a port. A terminal's master ends with `EIO`.
+fn outward(mut from: File, mut to: File) {
+    let mut frame = vec![0; HEAD + MOST];
+    loop {
+        let count = match from.read(&mut frame[HEAD..]) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => 0,
+        };
+        let kind = if count == 0 { Kind::End } else { Kind::Data };
+        frame[..HEAD].copy_from_slice(&wire::head(kind, count));
+        if to.write_all(&frame[..HEAD + count]).is_err() || count == 0 {
+            return;
+        }
+    }
+}
+
+/// From a port to a pipe. What a command does not read any more is read all
+/// the same, and dropped: the host must not hang on it.
+fn inward(from: File, to: File, terminal: bool) {
+    let mut from = io::BufReader::with_capacity(64 << 10, from);
+    let mut to = Some(to);
+    loop {
+        let Ok(Some((kind, length))) = wire::read_head(&mut from) else { return };
+        let mut rest = (&mut from).take(length as u64);
+        let gone = match &mut to {
+            Some(to) => io::copy(&mut rest, to).is_err(),
+            None => false,
+        };
+        if gone {
+            to = None;
+        }
+        if io::copy(&mut rest, &mut io::sink()).is_err() {
+            return;
+        }
+        if kind == Kind::End {
+            if terminal && let Some(to) = &mut to {
+                // A terminal has no end but the one that its user types.
+                _ = to.write_all(&[END_OF_TRANSMISSION]);
+            }
+            return;
+        }
+    }
+}
+
+/// What Ctrl-D types.
+const END_OF_TRANSMISSION: u8 = 4;

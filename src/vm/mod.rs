@@ -1,0 +1,45 @@
+//! A small virtual machine, one command in it, and what became of that.
+//!
+//! ```text
+//! Machine (plan) -> QEMU's arguments + initramfs -> a running guest -> Outcome
+//! ```
+//!
+//! The guest's first process is our own (`guest/`): it comes in by initramfs
+//! together with its orders, and speaks with us over virtio-serial ports
+//! ([`stage1_builder_guest::wire`]). Everything that must end, ends from out
+//! here: time limits, panics seen on the console, a VM that is lost.
+//!
+//! What a run has on disk is in one private folder, which it holds a lock on:
+//!
+//! ```text
+//! $XDG_RUNTIME_DIR/stage1-builder/<uuid>/   (else <temp>/stage1-builder-<uid>/<uuid>/)
+//!   lock            held as long as the run lives
+//!   initramfs.cpio  init and its orders
+//!   enter.sock      where `enter` knocks
+//!   console.log     with `--keep`
+//! ```
+//!
+//! A folder whose lock is free is a killed run's, and is swept by the next.
+//! QEMU itself dies with the process that started it.
+
+mod accel;
+mod arguments;
+mod console;
+mod error;
+mod folder;
+mod initramfs;
+mod machine;
+mod outcome;
+mod parameters;
+mod run;
+mod streams;
+
+pub use accel::{Accel, Finding, Kvm};
+pub use arguments::{Wiring, arguments};
+pub use error::Error;
+pub use folder::RunFolder;
+pub use machine::{Disk, Forward, Kernel, Limits, Machine, MachineKind, Share};
+pub use outcome::{End, Outcome};
+pub use run::{Request, Streams, run};
+pub use stage1_builder_guest::orders::{Command, Mount, Orders, Volume};
+pub use stage1_builder_guest::wire::{Ending, Failure};

@@ -1,0 +1,43 @@
+//! The kernel's command line.
+
+use super::accel::Accel;
+use super::machine::{Machine, MachineKind};
+
+/// The parameters, in order (`Documentation/admin-guide/kernel-parameters.txt`).
+pub(super) fn parameters(machine: &Machine) -> String {
+    let mut words: Vec<String> = Vec::new();
+    let mut add = |word: &str| words.push(word.to_owned());
+    if machine.kernel.virtio_console {
+        // What is said before the virtio console is there goes to the port.
+        add("earlyprintk=serial,ttyS0");
+        add("console=hvc0");
+    } else {
+        add("console=ttyS0");
+    }
+    add("quiet");
+    add("rdinit=/init");
+    // Whatever is wrong ends the machine at once, and the console says why.
+    for word in ["panic=-1", "oops=panic", "softlockup_panic=1", "hung_task_panic=1"] {
+        add(word);
+    }
+    if machine.accel == Accel::Tcg {
+        // A guest without hardware's help on a busy host stands still longer
+        // than the 20 seconds after which the watchdog calls it a lockup.
+        add("watchdog_thresh=30");
+    }
+    // Neither clock nor interrupts need to be tried out in a VM.
+    add("no_timer_check");
+    add("dummy.numdummies=0");
+    if machine.kind == MachineKind::Microvm {
+        add("reboot=t");
+        if machine.accel == Accel::Tcg {
+            // There is no clock that the processor's could be measured by.
+            add("tsc_early_khz=2000000");
+        }
+    }
+    if machine.gdb.is_some() {
+        add("nokaslr");
+    }
+    words.extend(machine.kernel_args.iter().cloned());
+    words.join(" ")
+}

@@ -1,0 +1,367 @@
+//! One run, from QEMU's start to its end.
+
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use fs_err as fs;
+use stage1_builder_guest::wire::{self, Ending, Failure, Kind};
+
+use crate::proc::{Program, Running, interrupt};
+
+use super::arguments::{PORTS, Wiring, arguments};
+use super::console::Watch;
+use super::{End, Error, Machine, Outcome, RunFolder, initramfs, streams};
+
+/// How often a wait looks whether we are asked to stop.
+const TICK: Duration = Duration::from_millis(20);
+/// What a kernel that gives up has left to say.
+const LAST_WORDS: Duration = Duration::from_millis(300);
+/// How long a command that is asked to stop may take.
+const GRACE: Duration = Duration::from_millis(700);
+
+/// Our side of the command's streams.
+pub struct Streams {
+    /// Its input; none: empty.
+    pub stdin: Option<Box<dyn Read + Send>>,
+    /// Where its output goes.
+    pub stdout: Box<dyn Write + Send>,
+    /// Where its errors go.
+    pub stderr: Box<dyn Write + Send>,
+    /// Where the kernel's console goes, if anybody wants to see it.
+    pub console: Option<Box<dyn Write + Send>>,
+    /// Whether the Ctrl-C of the terminal that `stdin` is ends the run.
+    pub interruptible: bool,
+    /// What the command is to hear of while it runs.
+    pub requests: Option<Receiver<Request>>,
+}
+
+impl std::fmt::Debug for Streams {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Streams").finish_non_exhaustive()
+    }
+}
+
+/// What the command is to hear of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Request {
+    /// A signal's number.
+    Signal(u8),
+    /// The terminal has so many rows and columns now.
+    Size(u16, u16),
+}
+
+/// What the threads of a run tell the one that decides.
+#[derive(Debug)]
+pub(super) enum Happening {
+    Hello(String),
+    Started,
+    Ended(Ending),
+    Failed(Failure, String),
+    /// The control port is closed: QEMU has ended.
+    Closed,
+    /// The kernel gave up.
+    Fatal(String),
+    /// A stream ended; with an error when nobody takes it any more.
+    StreamEnded(std::io::Result<()>),
+    /// Ctrl-C was typed.
+    Typed,
+    Asked(Request),
+}
+
+/// Starts the machine, lets the command run to its end, and ends the machine.
+///
+/// # Errors
+/// When it can't be started. What becomes of it then is the outcome.
+pub fn run(machine: &Machine, folder: &RunFolder, streams: Streams) -> Result<Outcome, Error> {
+    let initramfs = folder.path().join("initramfs.cpio");
+    fs::write(&initramfs, initramfs::archive(machine)).map_err(Error::folder(&initramfs))?;
+    let (tell, hear) = channel();
+    let console = Watch::default();
+    let (control, qemu) = start(machine, &initramfs, streams, &console, tell)?;
+    let mut run = Run {
+        machine,
+        qemu,
+        control,
+        hear,
+        console,
+        begun: Instant::now(),
+        started: None,
+        release: None,
+        streams: 2,
+        kill_at: None,
+    };
+    let end = run.decide();
+    let command = run.started.map(|started| started.elapsed());
+    run.qemu.kill();
+    Ok(Outcome {
+        end: run.explain(end),
+        console: run.console.text(),
+        boot: run.started.map(|started| started - run.begun),
+        command,
+        out_of_memory: run.console.out_of_memory(),
+        release: run.release,
+    })
+}
+
+/// One end for us, one for QEMU.
+fn pair() -> Result<(UnixStream, OwnedFd), Error> {
+    let (ours, theirs) = UnixStream::pair().map_err(Error::system("make a socket"))?;
+    Ok((ours, theirs.into()))
+}
+
+fn start(
+    machine: &Machine,
+    initramfs: &std::path::Path,
+    streams: Streams,
+    console: &Watch,
+    tell: Sender<Happening>,
+) -> Result<(UnixStream, Running), Error> {
+    let mut program = Program::new(&machine.qemu);
+    let plug = || -> Result<(UnixStream, OwnedFd), Error> { pair() };
+    let (serial, their_serial) = plug()?;
+    let (hvc, their_hvc) = plug()?;
+    let mut ours = Vec::new();
+    let mut theirs = Vec::new();
+    for _ in PORTS {
+        let (one, other) = plug()?;
+        ours.push(one);
+        theirs.push(other);
+    }
+    let ports: Vec<i32> = theirs.iter().map(AsRawFd::as_raw_fd).collect();
+    let wiring = Wiring {
+        initramfs,
+        serial: their_serial.as_raw_fd(),
+        console: their_hvc.as_raw_fd(),
+        ports: ports.try_into().unwrap_or_default(),
+    };
+    program = program.args(arguments(machine, &wiring));
+    for descriptor in [their_serial, their_hvc].into_iter().chain(theirs) {
+        program = program.inherit(descriptor);
+    }
+    let qemu = program.start().map_err(Error::Qemu)?;
+    let [control, stdin, stdout, stderr, _enter] = <[UnixStream; 5]>::try_from(ours)
+        .map_err(|_| Error::system("wire the ports")(std::io::ErrorKind::Other.into()))?;
+    let mut shown = streams.console.map(Shared::new);
+    console.follow(serial, shown.clone().map(Shared::boxed), tell.clone());
+    console.follow(hvc, shown.take().map(Shared::boxed), tell.clone());
+    streams::outward(stdout, streams.stdout, tell.clone());
+    streams::outward(stderr, streams.stderr, tell.clone());
+    let typed = streams.interruptible.then(|| tell.clone());
+    let input = streams.stdin.unwrap_or_else(|| Box::new(std::io::empty()));
+    streams::inward(input, stdin, typed);
+    if let Some(requests) = streams.requests {
+        forward(requests, tell.clone());
+    }
+    let reader = control.try_clone().map_err(Error::system("read the control port"))?;
+    listen(reader, tell);
+    Ok((control, qemu))
+}
+
+/// One writer for several devices.
+#[derive(Clone)]
+struct Shared(std::sync::Arc<std::sync::Mutex<Box<dyn Write + Send>>>);
+
+impl Shared {
+    fn new(to: Box<dyn Write + Send>) -> Self {
+        Self(std::sync::Arc::new(std::sync::Mutex::new(to)))
+    }
+
+    fn boxed(self) -> Box<dyn Write + Send> {
+        Box::new(self)
+    }
+
+    fn inner(&self) -> std::sync::MutexGuard<'_, Box<dyn Write + Send>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.inner().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.inner().flush()
+    }
+}
+
+fn forward(requests: Receiver<Request>, tell: Sender<Happening>) {
+    std::thread::spawn(move || {
+        for request in requests {
+            if tell.send(Happening::Asked(request)).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+/// Hears what init says, on a thread.
+fn listen(mut control: UnixStream, tell: Sender<Happening>) {
+    std::thread::spawn(move || {
+        while let Ok(Some(frame)) = wire::read_frame(&mut control) {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            let happening = match (frame.kind, frame.bytes.as_slice()) {
+                (Kind::Hello, release) => Happening::Hello(text(release)),
+                (Kind::Started, _) => Happening::Started,
+                (Kind::Ended, bytes) => match Ending::from_bytes(bytes) {
+                    Some(ending) => Happening::Ended(ending),
+                    None => break,
+                },
+                (Kind::Failed, [kind, rest @ ..]) => {
+                    let failure = Failure::from_byte(*kind).unwrap_or(Failure::Init);
+                    Happening::Failed(failure, text(rest))
+                }
+                _ => continue,
+            };
+            if tell.send(happening).is_err() {
+                return;
+            }
+        }
+        _ = tell.send(Happening::Closed);
+    });
+}
+
+struct Run<'a> {
+    machine: &'a Machine,
+    qemu: Running,
+    control: UnixStream,
+    hear: Receiver<Happening>,
+    console: Watch,
+    begun: Instant,
+    started: Option<Instant>,
+    release: Option<String>,
+    /// How many of the command's streams have not ended.
+    streams: u32,
+    /// When the machine is ended whatever happens, and what that means.
+    kill_at: Option<(Instant, End)>,
+}
+
+impl Run<'_> {
+    /// Waits until it is known how the run ends.
+    fn decide(&mut self) -> End {
+        let mut ending = None;
+        loop {
+            if let Some(ending) = ending
+                && self.streams == 0
+            {
+                return End::Command(ending);
+            }
+            match self.hear.recv_timeout(TICK) {
+                Ok(Happening::Hello(release)) => self.release = Some(release),
+                Ok(Happening::Started) => self.started = Some(Instant::now()),
+                Ok(Happening::Ended(how)) => ending = Some(how),
+                Ok(Happening::Failed(failure, text)) => return End::NotStarted(failure, text),
+                Ok(Happening::Closed) => return self.closed(ending),
+                Ok(Happening::Fatal(line)) => self.kill_soon(LAST_WORDS, End::Panic(line)),
+                Ok(Happening::StreamEnded(Err(_))) => return End::NoReader,
+                Ok(Happening::StreamEnded(Ok(()))) => self.streams -= 1,
+                Ok(Happening::Typed) => {
+                    self.kill_soon(GRACE, End::Interrupted(interrupt::Signal::Interrupt));
+                }
+                Ok(Happening::Asked(request)) => self.ask(request),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return self.closed(ending),
+            }
+            self.look_at_signals();
+            if let Some(end) = self.overdue(ending.is_some()) {
+                return end;
+            }
+        }
+    }
+
+    /// QEMU has ended. What the command said before counts.
+    fn closed(&mut self, mut ending: Option<Ending>) -> End {
+        while let Ok(happening) = self.hear.recv_timeout(LAST_WORDS) {
+            match happening {
+                Happening::Ended(how) => ending = Some(how),
+                Happening::Fatal(line) => return End::Panic(line),
+                Happening::StreamEnded(..) => self.streams = self.streams.saturating_sub(1),
+                _ => {}
+            }
+            if ending.is_some() && self.streams == 0 {
+                break;
+            }
+        }
+        if let Some((_, end)) = self.kill_at.take() {
+            return end;
+        }
+        match ending {
+            Some(ending) => End::Command(ending),
+            None if self.release.is_none() => End::NoBoot("the machine ended".to_owned()),
+            None => End::Lost("the machine ended".to_owned()),
+        }
+    }
+
+    fn kill_soon(&mut self, within: Duration, end: End) {
+        if self.kill_at.is_none() {
+            self.kill_at = Some((Instant::now() + within, end));
+        }
+    }
+
+    fn ask(&mut self, request: Request) {
+        let sent = match request {
+            Request::Signal(number) => {
+                wire::write_frame(&mut self.control, Kind::Signal, &[number])
+            }
+            Request::Size(rows, columns) => {
+                let ([a, b], [c, d]) = (rows.to_le_bytes(), columns.to_le_bytes());
+                wire::write_frame(&mut self.control, Kind::Size, &[a, b, c, d])
+            }
+        };
+        // A machine that is gone is noticed by its closed port.
+        _ = sent;
+    }
+
+    fn look_at_signals(&mut self) {
+        let Some(signal) = interrupt::requested() else { return };
+        if matches!(self.kill_at, Some((_, End::Interrupted(_)))) {
+            return;
+        }
+        let number = match signal {
+            interrupt::Signal::Interrupt => 2,
+            interrupt::Signal::Terminate => 15,
+        };
+        self.kill_at = Some((Instant::now() + GRACE, End::Interrupted(signal)));
+        if self.started.is_some() {
+            self.ask(Request::Signal(number));
+        } else {
+            self.kill_at = Some((Instant::now(), End::Interrupted(signal)));
+        }
+    }
+
+    fn overdue(&mut self, ended: bool) -> Option<End> {
+        let now = Instant::now();
+        if self.kill_at.as_ref().is_some_and(|(when, _)| now >= *when) {
+            return self.kill_at.take().map(|(_, end)| end);
+        }
+        let limits = &self.machine.limits;
+        let after = |limit: Duration| format!("nothing within {:.1} s", limit.as_secs_f32());
+        match self.started {
+            // A debugger holds the guest as long as it likes.
+            _ if self.machine.gdb.is_some() || ended => None,
+            None if self.release.is_none() && now > self.begun + limits.hello.min(limits.boot) => {
+                Some(End::NoBoot(after(limits.hello.min(limits.boot))))
+            }
+            None if now > self.begun + limits.boot => Some(End::NoBoot(after(limits.boot))),
+            None => None,
+            Some(started) => {
+                let limit = limits.command.filter(|limit| now > started + *limit)?;
+                Some(End::TimedOut(limit))
+            }
+        }
+    }
+
+    /// What QEMU or the console has to add.
+    fn explain(&mut self, end: End) -> End {
+        let said = self.qemu.stderr();
+        match (end, self.console.fatal()) {
+            (End::NoBoot(_) | End::Lost(_), Some(line)) => End::Panic(line),
+            (End::NoBoot(why), None) if !said.is_empty() => End::NoBoot(format!("{why}: {said}")),
+            (End::Lost(why), None) if !said.is_empty() => End::Lost(format!("{why}: {said}")),
+            (end, _) => end,
+        }
+    }
+}
