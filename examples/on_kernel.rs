@@ -51,15 +51,13 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         limits: Limits::default(),
     };
     let folder = RunFolder::create()?;
-    let streams = Streams {
+    let mut streams = Streams {
         stdin: Some(Box::new(std::io::stdin())),
-        stdout: Box::new(std::io::stdout()),
-        stderr: Box::new(std::io::stderr()),
-        console: None,
-        interruptible: false,
-        requests: None,
+        stdout: Some(Box::new(std::io::stdout())),
+        stderr: Some(Box::new(std::io::stderr())),
+        ..Streams::default()
     };
-    let outcome = run(&machine, &folder, streams)?;
+    let outcome = run(&machine, &folder, &mut streams)?;
     if outcome.boot.is_none() {
         eprintln!("{:?}\n{}", outcome.end, outcome.console);
     }

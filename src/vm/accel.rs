@@ -65,8 +65,13 @@ struct Host {
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     host: Host,
+    /// Whether a guest was tried at all.
+    tried: bool,
     /// What happened; none: a guest spoke.
     trouble: Option<String>,
+    /// Whether the user has been told that guests run slowly here.
+    #[serde(default)]
+    told: bool,
 }
 
 impl Finding {
@@ -99,15 +104,38 @@ impl Finding {
     }
 
     fn recall(&self) -> Option<Option<String>> {
+        self.record().filter(|record| record.tried).map(|record| record.trouble)
+    }
+
+    fn record(&self) -> Option<Record> {
         let record: Record = serde_json::from_slice(&fs::read(&self.path).ok()?).ok()?;
-        (record.host == self.host).then_some(record.trouble)
+        (record.host == self.host).then_some(record)
+    }
+
+    /// Whether the user is to be told now that guests run slowly here: once
+    /// for each finding.
+    #[must_use]
+    pub fn tell_once(&self) -> bool {
+        let mut record = self.record().unwrap_or_else(|| self.blank());
+        let first = !std::mem::replace(&mut record.told, true);
+        if first {
+            self.write(&record);
+        }
+        first
+    }
+
+    fn blank(&self) -> Record {
+        Record { host: self.host.clone(), tried: false, trouble: None, told: false }
     }
 
     /// Remembers what a run found. A store that can't be written to only
     /// means that the next run tries again.
     pub fn remember(&self, trouble: Option<&str>) {
-        let record = Record { host: self.host.clone(), trouble: trouble.map(str::to_owned) };
-        if let (Some(folder), Ok(bytes)) = (self.path.parent(), serde_json::to_vec(&record)) {
+        self.write(&Record { tried: true, trouble: trouble.map(str::to_owned), ..self.blank() });
+    }
+
+    fn write(&self, record: &Record) {
+        if let (Some(folder), Ok(bytes)) = (self.path.parent(), serde_json::to_vec(record)) {
             _ = fs::create_dir_all(folder);
             _ = fsutil::write_atomic(&self.path, &bytes);
         }
@@ -122,6 +150,8 @@ mod tests {
     fn a_finding_holds_for_this_boot_and_this_program() {
         let folder = tempfile::tempdir().unwrap();
         let finding = Finding::new(folder.path(), "sh");
+        assert_eq!(finding.recall(), None);
+        assert!(finding.tell_once() && !finding.tell_once());
         assert_eq!(finding.recall(), None);
         finding.remember(Some("no life"));
         assert_eq!(finding.recall(), Some(Some("no life".to_owned())));

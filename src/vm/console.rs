@@ -1,11 +1,11 @@
 //! What the kernel says: kept, watched, and shown on request.
 
 use std::collections::VecDeque;
-use std::io::{Read, Write};
+use std::io::Read;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::run::Happening;
+use super::run::{Happening, SharedWriter};
 
 /// Bytes of the console that are kept: a guest that floods it costs no more.
 const KEPT: usize = 256 << 10;
@@ -87,7 +87,7 @@ impl Watch {
     pub(super) fn follow(
         &self,
         mut device: impl Read + Send + 'static,
-        mut shown: Option<Box<dyn Write + Send>>,
+        shown: Option<SharedWriter>,
         tell: Sender<Happening>,
     ) {
         let console = Arc::clone(&self.0);
@@ -96,7 +96,8 @@ impl Watch {
             while let Ok(count) = device.read(&mut bytes)
                 && count > 0
             {
-                if let Some(shown) = &mut shown {
+                if let Some(shown) = &shown {
+                    let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
                     // Nobody to show it to is no reason to stop watching.
                     _ = shown.write_all(&bytes[..count]).and_then(|()| shown.flush());
                 }

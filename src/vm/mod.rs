@@ -40,6 +40,6 @@ pub use error::Error;
 pub use folder::RunFolder;
 pub use machine::{Disk, Forward, Kernel, Limits, Machine, MachineKind, Share};
 pub use outcome::{End, Outcome};
-pub use run::{Request, Streams, run};
+pub use run::{Request, SharedWriter, Streams, run};
 pub use stage1_builder_guest::orders::{Command, Mount, Orders, Volume};
 pub use stage1_builder_guest::wire::{Ending, Failure};

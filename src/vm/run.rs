@@ -3,7 +3,9 @@
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use fs_err as fs;
@@ -22,16 +24,21 @@ const LAST_WORDS: Duration = Duration::from_millis(300);
 /// How long a command that is asked to stop may take.
 const GRACE: Duration = Duration::from_millis(700);
 
-/// Our side of the command's streams.
+/// A writer that several threads have.
+pub type SharedWriter = Arc<Mutex<Box<dyn Write + Send>>>;
+
+/// Our side of the command's streams. They are taken when the command has
+/// started and not before: a machine that did not boot has used up nothing.
+#[derive(Default)]
 pub struct Streams {
     /// Its input; none: empty.
     pub stdin: Option<Box<dyn Read + Send>>,
-    /// Where its output goes.
-    pub stdout: Box<dyn Write + Send>,
-    /// Where its errors go.
-    pub stderr: Box<dyn Write + Send>,
+    /// Where its output goes; none: dropped.
+    pub stdout: Option<Box<dyn Write + Send>>,
+    /// Where its errors go; none: dropped.
+    pub stderr: Option<Box<dyn Write + Send>>,
     /// Where the kernel's console goes, if anybody wants to see it.
-    pub console: Option<Box<dyn Write + Send>>,
+    pub console: Option<SharedWriter>,
     /// Whether the Ctrl-C of the terminal that `stdin` is ends the run.
     pub interruptible: bool,
     /// What the command is to hear of while it runs.
@@ -75,22 +82,28 @@ pub(super) enum Happening {
 ///
 /// # Errors
 /// When it can't be started. What becomes of it then is the outcome.
-pub fn run(machine: &Machine, folder: &RunFolder, streams: Streams) -> Result<Outcome, Error> {
+pub fn run(
+    machine: &Machine,
+    folder: &RunFolder,
+    streams: &mut Streams,
+) -> Result<Outcome, Error> {
     let initramfs = folder.path().join("initramfs.cpio");
     fs::write(&initramfs, initramfs::archive(machine)).map_err(Error::folder(&initramfs))?;
     let (tell, hear) = channel();
     let console = Watch::default();
-    let (control, qemu) = start(machine, &initramfs, streams, &console, tell)?;
+    let (qemu, ports) = start(machine, &initramfs, streams, &console, &tell)?;
     let mut run = Run {
         machine,
         qemu,
-        control,
+        ports,
+        streams,
+        tell,
         hear,
         console,
         begun: Instant::now(),
         started: None,
         release: None,
-        streams: 2,
+        open: if machine.orders.command.terminal.is_some() { 1 } else { 2 },
         kill_at: None,
     };
     let end = run.decide();
@@ -112,80 +125,47 @@ fn pair() -> Result<(UnixStream, OwnedFd), Error> {
     Ok((ours, theirs.into()))
 }
 
+/// Our ends of the ports.
+struct Ports {
+    control: UnixStream,
+    stdin: Option<UnixStream>,
+    stdout: Option<UnixStream>,
+    stderr: Option<UnixStream>,
+}
+
 fn start(
     machine: &Machine,
-    initramfs: &std::path::Path,
-    streams: Streams,
+    initramfs: &Path,
+    streams: &mut Streams,
     console: &Watch,
-    tell: Sender<Happening>,
-) -> Result<(UnixStream, Running), Error> {
-    let mut program = Program::new(&machine.qemu);
-    let plug = || -> Result<(UnixStream, OwnedFd), Error> { pair() };
-    let (serial, their_serial) = plug()?;
-    let (hvc, their_hvc) = plug()?;
-    let mut ours = Vec::new();
-    let mut theirs = Vec::new();
-    for _ in PORTS {
-        let (one, other) = plug()?;
-        ours.push(one);
-        theirs.push(other);
-    }
-    let ports: Vec<i32> = theirs.iter().map(AsRawFd::as_raw_fd).collect();
+    tell: &Sender<Happening>,
+) -> Result<(Running, Ports), Error> {
+    let (serial, their_serial) = pair()?;
+    let (hvc, their_hvc) = pair()?;
+    let pairs = PORTS.iter().map(|_| pair()).collect::<Result<Vec<_>, _>>()?;
+    let (mut ours, theirs): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
     let wiring = Wiring {
         initramfs,
         serial: their_serial.as_raw_fd(),
         console: their_hvc.as_raw_fd(),
-        ports: ports.try_into().unwrap_or_default(),
+        ports: std::array::from_fn(|at| theirs[at].as_raw_fd()),
     };
-    program = program.args(arguments(machine, &wiring));
-    for descriptor in [their_serial, their_hvc].into_iter().chain(theirs) {
-        program = program.inherit(descriptor);
-    }
+    let program = Program::new(&machine.qemu).args(arguments(machine, &wiring));
+    let inherited = [their_serial, their_hvc].into_iter().chain(theirs);
+    let program = inherited.fold(program, Program::inherit);
     let qemu = program.start().map_err(Error::Qemu)?;
-    let [control, stdin, stdout, stderr, _enter] = <[UnixStream; 5]>::try_from(ours)
-        .map_err(|_| Error::system("wire the ports")(std::io::ErrorKind::Other.into()))?;
-    let mut shown = streams.console.map(Shared::new);
-    console.follow(serial, shown.clone().map(Shared::boxed), tell.clone());
-    console.follow(hvc, shown.take().map(Shared::boxed), tell.clone());
-    streams::outward(stdout, streams.stdout, tell.clone());
-    streams::outward(stderr, streams.stderr, tell.clone());
-    let typed = streams.interruptible.then(|| tell.clone());
-    let input = streams.stdin.unwrap_or_else(|| Box::new(std::io::empty()));
-    streams::inward(input, stdin, typed);
-    if let Some(requests) = streams.requests {
+    for device in [serial, hvc] {
+        console.follow(device, streams.console.clone(), tell.clone());
+    }
+    let mut take = || ours.remove(0);
+    let control = take();
+    listen(control.try_clone().map_err(Error::system("read the control port"))?, tell.clone());
+    if let Some(requests) = streams.requests.take() {
         forward(requests, tell.clone());
     }
-    let reader = control.try_clone().map_err(Error::system("read the control port"))?;
-    listen(reader, tell);
-    Ok((control, qemu))
-}
-
-/// One writer for several devices.
-#[derive(Clone)]
-struct Shared(std::sync::Arc<std::sync::Mutex<Box<dyn Write + Send>>>);
-
-impl Shared {
-    fn new(to: Box<dyn Write + Send>) -> Self {
-        Self(std::sync::Arc::new(std::sync::Mutex::new(to)))
-    }
-
-    fn boxed(self) -> Box<dyn Write + Send> {
-        Box::new(self)
-    }
-
-    fn inner(&self) -> std::sync::MutexGuard<'_, Box<dyn Write + Send>> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
-
-impl Write for Shared {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.inner().write(bytes)
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.inner().flush()
-    }
+    let ports =
+        Ports { control, stdin: Some(take()), stdout: Some(take()), stderr: Some(take()) };
+    Ok((qemu, ports))
 }
 
 fn forward(requests: Receiver<Request>, tell: Sender<Happening>) {
@@ -227,14 +207,16 @@ fn listen(mut control: UnixStream, tell: Sender<Happening>) {
 struct Run<'a> {
     machine: &'a Machine,
     qemu: Running,
-    control: UnixStream,
+    ports: Ports,
+    streams: &'a mut Streams,
+    tell: Sender<Happening>,
     hear: Receiver<Happening>,
     console: Watch,
     begun: Instant,
     started: Option<Instant>,
     release: Option<String>,
     /// How many of the command's streams have not ended.
-    streams: u32,
+    open: u32,
     /// When the machine is ended whatever happens, and what that means.
     kill_at: Option<(Instant, End)>,
 }
@@ -245,19 +227,19 @@ impl Run<'_> {
         let mut ending = None;
         loop {
             if let Some(ending) = ending
-                && self.streams == 0
+                && self.open == 0
             {
                 return End::Command(ending);
             }
             match self.hear.recv_timeout(TICK) {
                 Ok(Happening::Hello(release)) => self.release = Some(release),
-                Ok(Happening::Started) => self.started = Some(Instant::now()),
+                Ok(Happening::Started) => self.begin(),
                 Ok(Happening::Ended(how)) => ending = Some(how),
                 Ok(Happening::Failed(failure, text)) => return End::NotStarted(failure, text),
                 Ok(Happening::Closed) => return self.closed(ending),
                 Ok(Happening::Fatal(line)) => self.kill_soon(LAST_WORDS, End::Panic(line)),
                 Ok(Happening::StreamEnded(Err(_))) => return End::NoReader,
-                Ok(Happening::StreamEnded(Ok(()))) => self.streams -= 1,
+                Ok(Happening::StreamEnded(Ok(()))) => self.open = self.open.saturating_sub(1),
                 Ok(Happening::Typed) => {
                     self.kill_soon(GRACE, End::Interrupted(interrupt::Signal::Interrupt));
                 }
@@ -272,16 +254,37 @@ impl Run<'_> {
         }
     }
 
+    /// The command runs: from here on its streams are used.
+    fn begin(&mut self) {
+        self.started = Some(Instant::now());
+        let streams = &mut *self.streams;
+        let writers = [
+            (self.ports.stdout.take(), streams.stdout.take()),
+            (self.ports.stderr.take(), streams.stderr.take()),
+        ];
+        for (port, writer) in writers {
+            if let Some(port) = port {
+                let writer = writer.unwrap_or_else(|| Box::new(std::io::sink()));
+                streams::outward(port, writer, self.tell.clone());
+            }
+        }
+        if let Some(port) = self.ports.stdin.take() {
+            let typed = streams.interruptible.then(|| self.tell.clone());
+            let input = streams.stdin.take().unwrap_or_else(|| Box::new(std::io::empty()));
+            streams::inward(input, port, typed);
+        }
+    }
+
     /// QEMU has ended. What the command said before counts.
     fn closed(&mut self, mut ending: Option<Ending>) -> End {
         while let Ok(happening) = self.hear.recv_timeout(LAST_WORDS) {
             match happening {
                 Happening::Ended(how) => ending = Some(how),
                 Happening::Fatal(line) => return End::Panic(line),
-                Happening::StreamEnded(..) => self.streams = self.streams.saturating_sub(1),
+                Happening::StreamEnded(..) => self.open = self.open.saturating_sub(1),
                 _ => {}
             }
-            if ending.is_some() && self.streams == 0 {
+            if ending.is_some() && self.open == 0 {
                 break;
             }
         }
@@ -304,11 +307,11 @@ impl Run<'_> {
     fn ask(&mut self, request: Request) {
         let sent = match request {
             Request::Signal(number) => {
-                wire::write_frame(&mut self.control, Kind::Signal, &[number])
+                wire::write_frame(&mut self.ports.control, Kind::Signal, &[number])
             }
             Request::Size(rows, columns) => {
                 let ([a, b], [c, d]) = (rows.to_le_bytes(), columns.to_le_bytes());
-                wire::write_frame(&mut self.control, Kind::Size, &[a, b, c, d])
+                wire::write_frame(&mut self.ports.control, Kind::Size, &[a, b, c, d])
             }
         };
         // A machine that is gone is noticed by its closed port.

@@ -1,0 +1,145 @@
+//! From a request to run something to what became of it.
+//!
+//! ```text
+//! request -> kernel (store, build) + root (host, image) -> Machine -> Outcome
+//! ```
+
+mod kernel;
+mod machine;
+mod request;
+mod root;
+
+use std::path::PathBuf;
+
+use crate::proc;
+use crate::report::Reporter;
+use crate::settings::Settings;
+use crate::store::Store;
+use crate::vm::{self, Accel, End, Finding, Kvm, Machine, Outcome, RunFolder, Streams};
+
+use super::Error;
+
+pub use request::{KernelChoice, MountSpec, RunRequest, VolumeKind, VolumeSpec};
+
+/// What became of a run, and what it left.
+#[derive(Debug)]
+pub struct Ran {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The machine, as it was at last.
+    pub machine: Machine,
+    /// The folder that was kept.
+    pub kept: Option<PathBuf>,
+}
+
+/// How long a guest under KVM may take to its first word, the first time
+/// that one runs on this host: it takes well under a second where KVM works.
+const PROOF_OF_LIFE: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// Finds out what machine the request means, building or fetching what it
+/// needs.
+///
+/// # Errors
+/// When the kernel or the root can't be had.
+pub fn plan_run(
+    request: &RunRequest,
+    settings: &Settings,
+    reporter: &dyn Reporter,
+) -> Result<Machine, Error> {
+    let store = Store::new(&settings.cache_dir);
+    let kernel = kernel::provide(request, settings, &store, reporter)?;
+    let root = root::provide(request, settings, &store, reporter)?;
+    let accel = match request.accel {
+        Some(accel) => accel,
+        None => match Finding::new(&store.host(), &request.qemu).get() {
+            Kvm::Usable | Kvm::Untried => Accel::Kvm,
+            Kvm::Unusable(_) | Kvm::Denied | Kvm::Absent => Accel::Tcg,
+        },
+    };
+    machine::assemble(request, kernel, root, accel)
+}
+
+/// Runs what is asked for.
+///
+/// # Errors
+/// When the machine can't be put together or started. What becomes of it
+/// then is an [`Outcome`].
+pub fn run(
+    request: &RunRequest,
+    settings: &Settings,
+    streams: &mut Streams,
+    reporter: &dyn Reporter,
+) -> Result<Ran, Error> {
+    if proc::find(&request.qemu).is_none() {
+        let program = request.qemu.clone();
+        return Err(vm::Error::Qemu(proc::Error::NotFound { program }).into());
+    }
+    let mut machine = plan_run(request, settings, reporter)?;
+    let finding = Finding::new(&Store::new(&settings.cache_dir).host(), &request.qemu);
+    let folder = RunFolder::create()?;
+    if let Some(path) = &request.uuid_file {
+        fs_err::write(path, format!("{}\n", folder.uuid())).map_err(Error::Output)?;
+    }
+    let chosen = request.accel.is_some();
+    if machine.accel == Accel::Tcg && !chosen {
+        say_slow(&finding, reporter);
+    }
+    let mut outcome = attempt(&mut machine, &folder, streams, &finding, chosen)?;
+    if let End::NoBoot(why) = &outcome.end
+        && machine.accel == Accel::Kvm
+        && !chosen
+    {
+        finding.remember(Some(why));
+        say_slow(&finding, reporter);
+        machine.accel = Accel::Tcg;
+        machine.kind = machine::board(request, Accel::Tcg);
+        outcome = vm::run(&machine, &folder, streams)?;
+    }
+    let failed = !matches!(outcome.end, End::Command(_));
+    let kept = if request.keep && failed { Some(folder.keep()?) } else { None };
+    Ok(Ran { outcome, machine, kept })
+}
+
+/// One try; the first one under KVM on this host has to prove that it works.
+fn attempt(
+    machine: &mut Machine,
+    folder: &RunFolder,
+    streams: &mut Streams,
+    finding: &Finding,
+    chosen: bool,
+) -> Result<Outcome, Error> {
+    let proving = machine.accel == Accel::Kvm && !chosen && finding.get() == Kvm::Untried;
+    let limits = machine.limits;
+    if proving {
+        machine.limits.hello = PROOF_OF_LIFE;
+    }
+    let outcome = vm::run(machine, folder, streams)?;
+    machine.limits = limits;
+    if proving && outcome.release.is_some() {
+        finding.remember(None);
+    }
+    Ok(outcome)
+}
+
+/// Says once, and loudly, why guests are slow here, and what mends it.
+fn say_slow(finding: &Finding, reporter: &dyn Reporter) {
+    let (why, mend) = match finding.get() {
+        Kvm::Usable | Kvm::Untried => return,
+        Kvm::Unusable(why) => (
+            format!("/dev/kvm is there, but guests don't run on it ({why})"),
+            "nested virtualisation is off or broken on this host; ask whoever runs it",
+        ),
+        Kvm::Denied => (
+            "/dev/kvm may not be opened".to_owned(),
+            "sudo usermod -aG kvm $USER, then log in again",
+        ),
+        Kvm::Absent => (
+            "there is no /dev/kvm".to_owned(),
+            "turn virtualisation on in the firmware, or nested virtualisation on the host",
+        ),
+    };
+    if finding.tell_once() {
+        let slow = "guests run under emulation (TCG), many times slower";
+        reporter.warning(format!("{why}: {slow}\n  mend: {mend}\n  (this is said once)"));
+    }
+}

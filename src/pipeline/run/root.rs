@@ -1,0 +1,48 @@
+//! The root file system that a request means.
+
+use std::path::PathBuf;
+
+use crate::container::{self, Container};
+use crate::http::Patience;
+use crate::report::Reporter;
+use crate::settings::Settings;
+use crate::store::Store;
+
+use super::super::Error;
+use super::request::RunRequest;
+
+/// Where the guest's root comes from.
+#[derive(Debug)]
+pub(super) enum Root {
+    /// The host's own.
+    Host,
+    /// A folder of the host.
+    Folder(PathBuf),
+    /// A container's image.
+    Image(Container),
+}
+
+pub(super) fn provide(
+    request: &RunRequest,
+    settings: &Settings,
+    store: &Store,
+    reporter: &dyn Reporter,
+) -> Result<Root, Error> {
+    let Some(image) = &request.image else { return Ok(Root::Host) };
+    let reference = match container::Root::parse(image)? {
+        container::Root::Directory(path) => return Ok(Root::Folder(path)),
+        container::Root::Image(reference) => reference,
+    };
+    let folder = store.containers();
+    let options = container::Options {
+        folder: &folder,
+        arch: settings.arch,
+        pull: request.pull,
+        insecure_http: request.insecure_http,
+        insecure_tls: request.insecure_tls,
+        credentials: None,
+        limits: container::Limits::default(),
+        patience: Patience::default(),
+    };
+    Ok(Root::Image(container::provide(&reference, &options, reporter)?))
+}
