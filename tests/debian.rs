@@ -32,8 +32,13 @@ fn options<'a>(downloads: &'a Path, state: &'a Path) -> Options<'a> {
     }
 }
 
-/// A series that this host's apt lists, or why the test can't be run.
-fn listed_series() -> Result<String, String> {
+/// A series that this host's apt lists; `None`, and said, if there is none.
+fn listed_series() -> Option<String> {
+    let found = find_series();
+    found.map_err(|reason| not_run("debian provider", &reason)).ok()
+}
+
+fn find_series() -> Result<String, String> {
     if proc::find("apt-get").is_none() || proc::find("apt-cache").is_none() {
         return Err("no apt-get on this host".to_owned());
     }
@@ -46,13 +51,7 @@ fn listed_series() -> Result<String, String> {
 
 #[test]
 fn a_series_is_fetched_through_apt_and_then_there() {
-    let series = match listed_series() {
-        Ok(series) => series,
-        Err(reason) => {
-            not_run("debian provider", &reason);
-            return;
-        }
-    };
+    let Some(series) = listed_series() else { return };
     let folder = tempfile::tempdir().unwrap();
     let (downloads, state) = (folder.path().join("downloads"), folder.path().join("apt"));
     let options = options(&downloads, &state);
@@ -96,13 +95,7 @@ fn system_lists() -> Vec<(std::ffi::OsString, std::time::SystemTime)> {
 
 #[test]
 fn lists_of_our_own_are_fetched_without_touching_the_systems() {
-    let series = match listed_series() {
-        Ok(series) => series,
-        Err(reason) => {
-            not_run("debian provider", &reason);
-            return;
-        }
-    };
+    let Some(series) = listed_series() else { return };
     let folder = tempfile::tempdir().unwrap();
     let (downloads, state) = (folder.path().join("downloads"), folder.path().join("apt"));
     let options = Options { refresh: true, ..options(&downloads, &state) };
