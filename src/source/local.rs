@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{Algorithm, Digest, DigestReader, Hasher};
 use crate::fsutil;
 use crate::proc::{self, Program, interrupt};
-use crate::report::{Event, Reporter, Stage, Unit};
+use crate::report::{Event, Reporter, Stage, Total, Unit};
 use crate::settings::{KernelRequest, KernelVersion};
 
 use super::{Archive, Error, Options, Provenance, Provider, Source, Verified, decompress};
@@ -378,7 +378,7 @@ fn progress(index: usize, total: usize, reporter: &dyn Reporter) {
         reporter.event(Event::Progress {
             stage: Stage::Verify,
             done: index as u64,
-            total: Some(total as u64),
+            total: Some(Total::Exact(total as u64)),
             unit: Unit::Files,
             current: String::new(),
         });
