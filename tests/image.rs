@@ -417,7 +417,8 @@ fn stand_in(upstream: RktVersion, to: &Path) {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(kind);
         header.set_mode(mode);
-        (header.set_uid(owner.0), header.set_gid(owner.1));
+        header.set_uid(owner.0);
+        header.set_gid(owner.1);
         header.set_mtime(EPOCH - 9);
         if kind == tar::EntryType::Symlink {
             header.set_size(0);
