@@ -10,8 +10,13 @@ use stage1_builder::proc::{self, Program};
 use stage1_builder::report::Collected;
 use stage1_builder::source::{self, Options, Patience, Provider};
 
+#[path = "support/cache.rs"]
+mod cache;
+#[path = "support/debian_source.rs"]
+mod debian_source;
 #[path = "support/not_run.rs"]
 mod not_run;
+mod support;
 use not_run::not_run;
 
 fn options<'a>(downloads: &'a Path, state: &'a Path) -> Options<'a> {
@@ -81,6 +86,13 @@ fn a_series_is_fetched_through_apt_and_then_there() {
     let names = fs::read_dir(downloads.join("debian")).unwrap().flatten();
     let left = names.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
     assert_eq!(left.count(), 2, "the tarball and its record");
+}
+
+/// How the tests that need a source of Debian's learn that there is none.
+#[test]
+fn a_series_that_no_archive_has_is_a_reason_not_to_run() {
+    let reason = debian_source::debian_has("6.99").unwrap_err();
+    assert!(reason.starts_with("error:") && reason.contains("6.99"), "{reason}");
 }
 
 /// The names and dates of the system's own lists.
