@@ -39,7 +39,10 @@ command -v cargo >/dev/null || PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin
 command -v cargo >/dev/null || fail 'cargo: program not found' 'install Rust as https://rustup.rs says'
 command -v cc >/dev/null || install_compiler "$@"
 
-target=${CARGO_TARGET_DIR:-$here/target}
-env -u CARGO_BUILD_TARGET cargo build --release --locked --manifest-path "$here/Cargo.toml" --target-dir "$target" >&2
+# Both are told to cargo, whatever its configuration and environment say: where
+# the binary comes to lie is then known, and it runs here.
+host=$(cargo -vV | sed -n 's/^host: //p')
+target=${CARGO_TARGET_DIR:-${CARGO_BUILD_TARGET_DIR:-$here/target}}
+cargo build --release --locked --manifest-path "$here/Cargo.toml" --target "$host" --target-dir "$target" >&2
 
-exec "$target/release/stage1-builder" --project-dir "$here" build "$@"
+exec "$target/$host/release/stage1-builder" --project-dir "$here" build "$@"

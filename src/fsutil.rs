@@ -1,4 +1,10 @@
 //! Files that are whole or not there, and locks that die with their holder.
+//!
+//! What is being written has a temporary name, and its writer holds a lock on
+//! the file (or folder) itself. So a leftover of a process that was killed is
+//! told from the work of one that lives: nobody holds its lock. Whoever writes
+//! in a folder removes the leftovers there ([`sweep`]). Where the file system
+//! has no locks, nothing is ever taken for a leftover.
 
 use std::fs::TryLockError;
 use std::io::{self, Write};
@@ -17,6 +23,9 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.commit()
 }
 
+/// How every temporary name begins.
+pub const TEMPORARY: &str = ".s1b-tmp-";
+
 /// A file under a temp name beside its target; gone unless committed.
 pub struct AtomicFile {
     file: tempfile::NamedTempFile,
@@ -24,24 +33,21 @@ pub struct AtomicFile {
 }
 
 impl AtomicFile {
-    /// Opens a temp file in the target's folder, which is created if absent.
+    /// Opens a temp file in the target's folder, which is created if absent
+    /// and swept.
     ///
     /// # Errors
     /// When the folder can't be written.
     pub fn create(target: &Path) -> io::Result<Self> {
         let folder = parent(target);
         fs::create_dir_all(folder)?;
-        let file = tempfile::Builder::new()
-            .prefix(".s1b-tmp-")
-            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-            .tempfile_in(folder)
-            .map_err(|error| {
-                io::Error::new(
-                    error.kind(),
-                    format!("can't write in {}: {error}", folder.display()),
-                )
-            })?;
-        Ok(Self { file, target: target.to_owned() })
+        sweep(folder);
+        loop {
+            let file = temporary(0o644).tempfile_in(folder).map_err(in_folder(folder))?;
+            if is_ours(file.as_file(), file.path()) {
+                return Ok(Self { file, target: target.to_owned() });
+            }
+        }
     }
 
     /// The temp file itself, for reading back or truncating.
@@ -77,6 +83,104 @@ impl Write for AtomicFile {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+/// A folder under a temp name; gone with what is in it unless committed.
+#[derive(Debug)]
+pub struct AtomicFolder {
+    folder: tempfile::TempDir,
+    _lock: fs::File,
+}
+
+impl AtomicFolder {
+    /// Makes a temp folder in `folder`, which is created if absent and swept.
+    ///
+    /// # Errors
+    /// When the folder can't be written.
+    pub fn create(folder: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        sweep(folder);
+        loop {
+            let made = temporary(0o777).tempdir_in(folder).map_err(in_folder(folder))?;
+            let lock = fs::File::open(made.path())?;
+            if is_ours(lock.file(), made.path()) {
+                return Ok(Self { folder: made, _lock: lock });
+            }
+        }
+    }
+
+    /// Where it is until it is committed.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Makes the folder visible as `target`, where nothing may be. What is in
+    /// it, the caller has synced.
+    ///
+    /// # Errors
+    /// When it can't be renamed.
+    pub fn commit(self, target: &Path) -> io::Result<()> {
+        fs::rename(self.folder.path(), target)?;
+        // There is nothing under the temporary name any more.
+        _ = self.folder.keep();
+        sync_dir(parent(target))
+    }
+}
+
+fn temporary(mode: u32) -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY);
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode));
+    builder
+}
+
+fn in_folder(folder: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    move |error| {
+        io::Error::new(error.kind(), format!("can't write in {}: {error}", folder.display()))
+    }
+}
+
+/// Locks what was made at `path`. Whether it is ours: a sweeper may have come
+/// between its making and the lock.
+fn is_ours(file: &std::fs::File, path: &Path) -> bool {
+    match file.try_lock() {
+        Ok(()) => is_at(file, path),
+        Err(TryLockError::WouldBlock) => false,
+        // No locks here; then nobody sweeps here, either.
+        Err(TryLockError::Error(_)) => true,
+    }
+}
+
+/// Whether `path` leads to this very file. A number is not given again while
+/// the file is open.
+fn is_at(file: &std::fs::File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |found: std::fs::Metadata| (found.dev(), found.ino());
+    let open = file.metadata().map(identity);
+    open.is_ok_and(|open| fs::symlink_metadata(path).map(identity).is_ok_and(|at| at == open))
+}
+
+/// Removes what processes that are gone left in `folder` under temporary
+/// names: files and folders whose lock nobody holds. What can't be removed
+/// stays; it is nobody's error.
+pub fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let temporary = entry.file_name().as_encoded_bytes().starts_with(TEMPORARY.as_bytes());
+        // Nothing of ours is a link, or a pipe whose opening would wait.
+        if temporary && entry.file_type().is_ok_and(|kind| kind.is_file() || kind.is_dir()) {
+            _ = sweep_one(&entry.path());
+        }
+    }
+}
+
+fn sweep_one(path: &Path) -> io::Result<()> {
+    let file = fs::File::open(path)?;
+    // Held until it is removed: its maker, if it has just begun, sees that.
+    match file.file().try_lock() {
+        Ok(()) if is_at(file.file(), path) => remove_all(path),
+        _ => Ok(()),
     }
 }
 
@@ -193,6 +297,93 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path().join("a")).unwrap().count(), 0);
         write_atomic(&target, b"whole").unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"whole");
+    }
+
+    /// Run by the tests below in a process of its own: begins a file and a
+    /// folder, and is killed.
+    #[test]
+    fn a_writer_that_is_killed() {
+        let Some(folder) = std::env::var_os("S1B_TEST_WRITER") else { return };
+        let folder = PathBuf::from(folder);
+        let mut file = AtomicFile::create(&folder.join("target")).unwrap();
+        file.write_all(b"half").unwrap();
+        let begun = AtomicFolder::create(&folder).unwrap();
+        fs::write(begun.path().join("file"), "half").unwrap();
+        fs::write(folder.join("begun"), "").unwrap();
+        std::thread::sleep(std::time::Duration::from_secs(60));
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    /// Runs `act` while the writer lives, and kills it (SIGKILL) afterwards.
+    fn with_a_writer(folder: &Path, act: impl FnOnce()) {
+        let test = "fsutil::tests::a_writer_that_is_killed";
+        std::thread::scope(|scope| {
+            let (stop, stopped) = std::sync::mpsc::channel::<()>();
+            let writer = scope.spawn(move || {
+                let script = "\"$0\" --exact \"$1\" & echo $!; read line; kill -KILL $!; wait";
+                let program = crate::proc::Program::new("sh").args(["-c", script]);
+                program
+                    .arg(std::env::current_exe().unwrap())
+                    .arg(test)
+                    .env("S1B_TEST_WRITER", folder)
+                    .output_fed(move |stdin| {
+                        _ = stopped.recv();
+                        stdin.write_all(b"\n")
+                    })
+            });
+            while !folder.join("begun").exists() {
+                assert!(!writer.is_finished(), "{:?}", writer.join());
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            act();
+            stop.send(()).unwrap();
+            writer.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_swept_and_what_a_live_one_writes_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let begun = || names(folder.path()).iter().filter(|n| n.starts_with(TEMPORARY)).count();
+        with_a_writer(folder.path(), || {
+            assert_eq!(begun(), 2);
+            write_atomic(&folder.path().join("other"), b"whole").unwrap();
+            assert_eq!(begun(), 2, "its writer lives");
+        });
+        assert_eq!(begun(), 2, "nobody could tidy up");
+        write_atomic(&folder.path().join("other"), b"again").unwrap();
+        assert_eq!(names(folder.path()), ["begun", "other"]);
+    }
+
+    #[test]
+    fn sweepers_and_writers_at_once_lose_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    sweep(folder.path());
+                }
+            });
+            for number in 0..200 {
+                let target = folder.path().join(format!("{}", number % 7));
+                let mut file = AtomicFile::create(&target).unwrap();
+                file.write_all(b"whole").unwrap();
+                file.commit().unwrap();
+                let begun = AtomicFolder::create(folder.path()).unwrap();
+                fs::write(begun.path().join("file"), "whole").unwrap();
+                begun.commit(&folder.path().join(format!("folder {number}"))).unwrap();
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        assert_eq!(names(folder.path()).len(), 207);
     }
 
     #[test]

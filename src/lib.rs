@@ -7,11 +7,13 @@
 //! ```
 //!
 //! A room (a module with a folder) never imports one to its right; only
-//! [`pipeline`] joins them. The leaves [`proc`], [`digest`] and [`fsutil`]
-//! know no room, and every room may speak through [`report::Event`].
+//! [`pipeline`] joins them. The leaves [`proc`], [`digest`], [`fsutil`], [`listing`]
+//! and [`nearest`](mod@nearest) know no room, and every room may speak through [`report::Event`].
 
 pub mod digest;
 pub mod fsutil;
+pub mod listing;
+pub mod nearest;
 pub mod proc;
 pub mod report;
 

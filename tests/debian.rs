@@ -10,8 +10,13 @@ use stage1_builder::proc::{self, Program};
 use stage1_builder::report::Collected;
 use stage1_builder::source::{self, Options, Patience, Provider};
 
+#[path = "support/cache.rs"]
+mod cache;
+#[path = "support/debian_source.rs"]
+mod debian_source;
 #[path = "support/not_run.rs"]
 mod not_run;
+mod support;
 use not_run::not_run;
 
 fn options<'a>(downloads: &'a Path, state: &'a Path) -> Options<'a> {
@@ -32,8 +37,13 @@ fn options<'a>(downloads: &'a Path, state: &'a Path) -> Options<'a> {
     }
 }
 
-/// A series that this host's apt lists, or why the test can't be run.
-fn listed_series() -> Result<String, String> {
+/// A series that this host's apt lists; `None`, and said, if there is none.
+fn listed_series() -> Option<String> {
+    let found = find_series();
+    found.map_err(|reason| not_run("debian provider", &reason)).ok()
+}
+
+fn find_series() -> Result<String, String> {
     if proc::find("apt-get").is_none() || proc::find("apt-cache").is_none() {
         return Err("no apt-get on this host".to_owned());
     }
@@ -46,13 +56,7 @@ fn listed_series() -> Result<String, String> {
 
 #[test]
 fn a_series_is_fetched_through_apt_and_then_there() {
-    let series = match listed_series() {
-        Ok(series) => series,
-        Err(reason) => {
-            not_run("debian provider", &reason);
-            return;
-        }
-    };
+    let Some(series) = listed_series() else { return };
     let folder = tempfile::tempdir().unwrap();
     let (downloads, state) = (folder.path().join("downloads"), folder.path().join("apt"));
     let options = options(&downloads, &state);
@@ -84,6 +88,13 @@ fn a_series_is_fetched_through_apt_and_then_there() {
     assert_eq!(left.count(), 2, "the tarball and its record");
 }
 
+/// How the tests that need a source of Debian's learn that there is none.
+#[test]
+fn a_series_that_no_archive_has_is_a_reason_not_to_run() {
+    let reason = debian_source::debian_has("6.99").unwrap_err();
+    assert!(reason.starts_with("error:") && reason.contains("6.99"), "{reason}");
+}
+
 /// The names and dates of the system's own lists.
 fn system_lists() -> Vec<(std::ffi::OsString, std::time::SystemTime)> {
     let entries = fs::read_dir("/var/lib/apt/lists").map(|found| found.flatten().collect());
@@ -96,13 +107,7 @@ fn system_lists() -> Vec<(std::ffi::OsString, std::time::SystemTime)> {
 
 #[test]
 fn lists_of_our_own_are_fetched_without_touching_the_systems() {
-    let series = match listed_series() {
-        Ok(series) => series,
-        Err(reason) => {
-            not_run("debian provider", &reason);
-            return;
-        }
-    };
+    let Some(series) = listed_series() else { return };
     let folder = tempfile::tempdir().unwrap();
     let (downloads, state) = (folder.path().join("downloads"), folder.path().join("apt"));
     let options = Options { refresh: true, ..options(&downloads, &state) };

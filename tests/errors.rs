@@ -297,6 +297,35 @@ fn a_failing_compile_shows_the_first_error_and_the_log() {
 }
 
 #[test]
+fn makes_commands_are_shown_with_v_and_all_that_it_says_with_vv_or_debug() {
+    let project = Project::new();
+    let kernel = project.toy_kernel("\t@echo 'said by make'; echo 'to stderr' >&2; false");
+    let arguments = ["build", "6.12", "--source", &kernel, "--insecure-options", "kconfig"];
+    let shown = |more: &[&str], debug: Option<&str>| {
+        let said = project.run_with(&[&arguments, more].concat(), |program| match debug {
+            Some(value) => program.env("DEBUG", value),
+            None => program,
+        });
+        assert_eq!(said.code, 11, "{}", said.stderr);
+        let lines: Vec<&str> = said.stderr.lines().collect();
+        // The error at the end repeats the first lines; these come before it.
+        let end = lines.iter().position(|line| line.starts_with("error:")).unwrap();
+        let command = |line: &&str| {
+            line.contains(": make -j")
+                && line.contains(" ARCH=x86_64 ")
+                && line.contains(" bzImage")
+        };
+        let said = |text: &str| lines[..end].contains(&text);
+        (lines[..end].iter().any(command), said("said by make") && said("to stderr"))
+    };
+    assert_eq!(shown(&[], None), (false, false));
+    assert_eq!(shown(&["-v"], None), (true, false));
+    assert_eq!(shown(&["-vv"], None), (true, true));
+    assert_eq!(shown(&[], Some("0")), (true, true), "any value");
+    assert_eq!(shown(&["--quiet"], Some("1")), (false, false), "a flag beats the environment");
+}
+
+#[test]
 fn a_configuration_that_did_not_come_out_is_an_error_with_every_reason() {
     let project = Project::new();
     let kernel = project.toy_kernel("\t@true");

@@ -12,14 +12,19 @@ use fs_err as fs;
 use stage1_builder::kconfig;
 use stage1_builder::proc::Program;
 
+#[path = "support/bcc.rs"]
+mod bcc;
 #[path = "support/cache.rs"]
 mod cache;
+#[path = "support/debian_source.rs"]
+mod debian_source;
 #[path = "support/machine.rs"]
 mod machine;
 #[path = "support/not_run.rs"]
 mod not_run;
 mod support;
 use cache::shared_cache;
+use debian_source::debian_has;
 use machine::{after, boot, initramfs};
 use not_run::not_run;
 use support::{builder, outcome};
@@ -95,8 +100,8 @@ fn from_debian(series: &str) {
     if !wanted.split_whitespace().any(|word| word == series) {
         return not_run(&format!("kernel {series}"), "not in S1B_TEST_KERNELS");
     }
-    if stage1_builder::proc::find("apt-get").is_none() {
-        return not_run(&format!("kernel {series}"), "there is no apt on this host");
+    if let Err(reason) = debian_has(series) {
+        return not_run(&format!("kernel {series}"), &reason);
     }
     prove(series, &["--kernel-sources".to_owned(), "debian".to_owned()]);
 }
@@ -119,6 +124,7 @@ fn prove(version: &str, arguments: &[String]) {
     image.manifest_is_valid(&project.path().join(&file));
     image.config_has_what_rkt_needs();
     image.boots(project.path());
+    image.bpf_compiles(project.path());
 
     let start = std::time::Instant::now();
     let (code, again, stderr) = outcome(build());
@@ -191,6 +197,13 @@ impl Image {
             .run()
             .expect("a module builds against the image's headers");
         source.join("hello.ko")
+    }
+
+    fn bpf_compiles(&self, folder: &Path) {
+        match bcc::lacks_bcc() {
+            Some(reason) => not_run(&format!("BPF programs for {}", self.release), &reason),
+            None => bcc::compiles(&self.modules(), &self.release, folder),
+        }
     }
 
     fn boots(&self, folder: &Path) {

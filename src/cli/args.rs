@@ -24,7 +24,7 @@ pub(super) struct Global {
     /// The folder of builder-config, .config and config/
     #[arg(short = 'C', long, global = true, value_name = "FOLDER", default_value = ".")]
     pub(super) project_dir: PathBuf,
-    /// Say more: workspace, fixes, patches, findings that don't matter
+    /// Say more: workspace, fixes, make's command lines; -vv: everything that make says, too
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(super) verbose: u8,
     /// Say nothing but warnings and errors

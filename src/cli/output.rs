@@ -19,10 +19,11 @@ pub(super) fn result(line: &str) -> io::Result<()> {
 
 /// The reporter that suits stderr: a screen on a terminal, else plain lines.
 pub(super) fn reporter(global: &Global, debug: bool) -> Box<dyn Reporter> {
-    let verbosity = match (global.quiet, global.verbose > 0 || debug) {
+    let verbosity = match (global.quiet, if debug { 2 } else { global.verbose }) {
         (true, _) => Verbosity::Quiet,
-        (_, true) => Verbosity::Verbose,
-        _ => Verbosity::Normal,
+        (_, 0) => Verbosity::Normal,
+        (_, 1) => Verbosity::Verbose,
+        _ => Verbosity::Everything,
     };
     let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
     if io::stderr().is_terminal() && !ci {

@@ -8,6 +8,7 @@ use walkdir::WalkDir;
 use super::Error;
 use super::make::Make;
 use crate::fsutil;
+use crate::report::Reporter;
 
 const FOLDER: &str = "api-headers";
 const FRESH: &str = ".api-headers-new";
@@ -19,12 +20,12 @@ pub(super) fn folder(objects: &Path) -> PathBuf {
 
 /// Installs the headers into a fresh folder and moves it in place whole.
 /// Gives the folder that holds `linux/`.
-pub(super) fn install(make: &Make<'_>) -> Result<PathBuf, Error> {
+pub(super) fn install(make: &Make<'_>, reporter: &dyn Reporter) -> Result<PathBuf, Error> {
     let fresh = make.objects.join(FRESH);
     let failed = |error| Error::files("can't put the API headers in place", error);
     fsutil::remove_all(&fresh).map_err(failed)?;
     let to = fresh.to_string_lossy();
-    make.run(&["headers_install"], &[("INSTALL_HDR_PATH", &to)], |_| ())?;
+    make.run(&["headers_install"], &[("INSTALL_HDR_PATH", &to)], reporter, |_| ())?;
     keep_headers_only(&fresh).map_err(failed)?;
     let place = make.objects.join(FOLDER);
     fsutil::remove_all(&place).map_err(failed)?;

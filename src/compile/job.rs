@@ -5,13 +5,13 @@ use fs_err as fs;
 
 use super::fixes::Fix;
 use super::make::Make;
-use super::progress::estimated_objects;
+use super::progress::{Begun, begun, estimated_objects};
 use super::stamp::Stamp;
 use super::toolchain::{Compiler, Family};
 use super::variables::{Variables, timestamp};
 use super::{Error, KernelArtifacts, Toolchain, headers, pahole, unfinished};
 use crate::fsutil::Lock;
-use crate::report::{Event, Reporter, Stage, Unit, text};
+use crate::report::{Event, Reporter, Stage, Total, Unit, text};
 use crate::settings::{Arch, KernelVersion};
 
 /// The object folder's name, in the source tree. No series has a folder of
@@ -53,8 +53,18 @@ pub struct Job<'a> {
     /// Where the whole log goes: [`Job::configure`] begins it,
     /// [`Job::compile`] goes on.
     pub log: &'a Path,
-    /// How many objects the last build had, if somebody counted.
+    /// How many objects a whole build of the same configuration had
+    /// ([`Compiled::counted`]).
     pub expected: Option<u64>,
+}
+
+/// What [`Job::compile`] gives.
+#[derive(Debug, Clone)]
+pub struct Compiled {
+    /// Where its pieces lie.
+    pub artifacts: KernelArtifacts,
+    /// How many objects were compiled, if that was all of them.
+    pub counted: Option<u64>,
 }
 
 impl Job<'_> {
@@ -158,7 +168,7 @@ impl Job<'_> {
         log.and_then(|()| fs::write(self.log, "")).map_err(failed)?;
         let (new, place) = (make.objects.join(NEW_CONFIG), make.objects.join(".config"));
         fs::write(&new, seed).map_err(failed)?;
-        make.run(&["olddefconfig"], &[("KCONFIG_CONFIG", NEW_CONFIG)], |_| ())?;
+        make.run(&["olddefconfig"], &[("KCONFIG_CONFIG", NEW_CONFIG)], reporter, |_| ())?;
         let text = fs::read_to_string(&new).map_err(failed)?;
         if fs::read_to_string(&place).is_ok_and(|old| old == text) {
             fs::remove_file(&new).map_err(failed)?;
@@ -176,20 +186,33 @@ impl Job<'_> {
     /// # Errors
     /// When the kernel would have another name than wanted, make fails (with
     /// the first error), a piece is absent, or we are asked to stop.
-    pub fn compile(&self, reporter: &dyn Reporter) -> Result<KernelArtifacts, Error> {
+    pub fn compile(&self, reporter: &dyn Reporter) -> Result<Compiled, Error> {
         let make = self.make();
         self.prepare(&make, reporter)?;
         let targets = self.targets(&make)?;
-        let release = self.check_release(&make)?;
+        let release = self.check_release(&make, reporter)?;
         let compiler = &self.toolchain.cc;
         let with = format!("{release} with {} {}", compiler.command, compiler.version);
         reporter.started(Stage::Compile, format!("{with}, {} jobs", self.jobs));
-        let objects = self.make_kernel(&make, &targets, reporter)?;
+        let begun = begun(&make.objects);
+        let objects = self.make_kernel(&make, &targets, self.total(begun), reporter)?;
         reporter.finished(Stage::Compile, format!("{} objects", text::grouped(objects)));
         reporter.started(Stage::Headers, make.objects.display().to_string());
-        let api_headers = headers::install(&make)?;
+        let api_headers = headers::install(&make, reporter)?;
         reporter.finished(Stage::Headers, api_headers.display().to_string());
-        self.artifacts(release, api_headers)
+        let artifacts = self.artifacts(release, api_headers)?;
+        Ok(Compiled { artifacts, counted: (begun == Begun::No).then_some(objects) })
+    }
+
+    /// How many objects there will be. What make finds to do in a finished
+    /// folder, nobody knows; what a stopped build left, nobody counted.
+    fn total(&self, begun: Begun) -> Option<Total> {
+        let estimate = || estimated_objects(self.version.series(), self.btf);
+        match (begun, self.expected) {
+            (Begun::Finished, _) => None,
+            (Begun::No, Some(counted)) => Some(Total::Exact(counted)),
+            (_, counted) => Some(Total::About(counted.unwrap_or_else(estimate))),
+        }
     }
 
     /// What an earlier [`Job::compile`] left, if all of it is there. Whether
@@ -202,9 +225,9 @@ impl Job<'_> {
         complete.then(|| self.artifacts(release, api_headers).ok()).flatten()
     }
 
-    fn check_release(&self, make: &Make<'_>) -> Result<String, Error> {
+    fn check_release(&self, make: &Make<'_>, reporter: &dyn Reporter) -> Result<String, Error> {
         let wanted = format!("{}{}", self.version.release(), self.suffix);
-        let found = make.ask("kernelrelease")?;
+        let found = make.ask("kernelrelease", reporter)?;
         if found == wanted {
             return Ok(wanted);
         }
@@ -247,20 +270,17 @@ impl Job<'_> {
         &self,
         make: &Make<'_>,
         targets: &[&str],
+        total: Option<Total>,
         reporter: &dyn Reporter,
     ) -> Result<u64, Error> {
-        let again = make.objects.join("vmlinux").exists();
-        let estimate = || (!again).then(|| estimated_objects(self.version.series(), self.btf));
-        let expected = self.expected.or_else(estimate);
         let mut done = 0;
         unfinished::begin(&make.objects)?;
-        let ended = make.run(targets, &[], |step| {
+        let ended = make.run(targets, &[], reporter, |step| {
             done += u64::from(step.is_object());
             reporter.event(Event::Progress {
                 stage: Stage::Compile,
                 done,
-                // More than expected: the total is at least what is done.
-                total: expected.map(|total| total.max(done)),
+                total: total.map(|total| total.at_least(done)),
                 unit: Unit::Objects,
                 current: format!("{} {}", step.verb, within(step.file, &make.objects)),
             });
@@ -453,8 +473,8 @@ headers_install:
         let world = World::new();
         let seen = Collected::default();
         world.job().configure(SEED, &seen).unwrap();
-        let artifacts = world.job().compile(&seen).unwrap();
-        assert_eq!(artifacts.release, "6.1.7-test");
+        let Compiled { artifacts, counted } = world.job().compile(&seen).unwrap();
+        assert_eq!((artifacts.release.as_str(), counted), ("6.1.7-test", Some(3)));
         assert!(artifacts.image.is_file() && artifacts.build.join("Module.symvers").is_file());
         let headers: Vec<_> =
             fs::read_dir(artifacts.api_headers.join("linux")).unwrap().flatten().collect();
@@ -464,11 +484,68 @@ headers_install:
             _ => None,
         });
         let last = progress.next_back().unwrap();
-        assert_eq!(last, (3, Some(1_782), "CC kernel/c.o".to_owned()));
+        assert_eq!(last, (3, Some(Total::About(1_782)), "CC kernel/c.o".to_owned()));
         let log = fs::read_to_string(&world.log).unwrap();
         let lock = world.folder.path().join("lock");
         assert!(log.lines().any(|line| line == lock.to_string_lossy()), "{log}");
         assert!(log.contains("\n$ make -j1 ") && log.contains(" bzImage modules "), "{log}");
+    }
+
+    /// Each total that a compile tells, and what it counted.
+    fn totals(world: &World, expected: Option<u64>) -> (Vec<Option<Total>>, Option<u64>) {
+        let seen = Collected::default();
+        let compiled = Job { expected, ..world.job() }.compile(&seen).unwrap();
+        let total = |event| match event {
+            Event::Progress { total, .. } => Some(total),
+            _ => None,
+        };
+        (seen.events().into_iter().filter_map(total).collect(), compiled.counted)
+    }
+
+    #[test]
+    fn a_counted_total_is_exact_where_nothing_was_compiled_yet() {
+        let world = World::new();
+        world.job().configure(SEED, &Silent).unwrap();
+        assert_eq!(totals(&world, Some(3)), (vec![Some(Total::Exact(3)); 3], Some(3)));
+        assert_eq!(totals(&world, Some(3)), (vec![None; 3], None), "a finished folder");
+        fs::remove_file(world.job().objects().join("vmlinux")).unwrap();
+        fs::create_dir(world.job().objects().join("kernel")).unwrap();
+        assert_eq!(totals(&world, Some(9)), (vec![Some(Total::About(9)); 3], None), "stopped");
+        fs::remove_dir(world.job().objects().join("kernel")).unwrap();
+        fs::remove_file(world.job().objects().join("vmlinux")).unwrap();
+        let grown = [Total::Exact(1), Total::About(2), Total::About(3)].map(Some);
+        assert_eq!(totals(&world, Some(1)), (grown.to_vec(), Some(3)), "counted otherwise");
+    }
+
+    #[test]
+    fn makes_command_line_is_a_detail_and_what_it_says_is_output() {
+        let world = World::new();
+        let seen = Collected::default();
+        world.job().configure(SEED, &seen).unwrap();
+        world.job().compile(&seen).unwrap();
+        let commands: Vec<String> = seen.events().into_iter().filter_map(detail).collect();
+        let place = format!("in {}: make ", world.tree.display());
+        let commands: Vec<_> =
+            commands.iter().filter_map(|text| text.strip_prefix(&place)).collect();
+        for (command, target) in commands.iter().zip([
+            "olddefconfig",
+            "kernelrelease",
+            "modules_prepare",
+            "headers_install",
+        ]) {
+            assert!(
+                command.contains(" ARCH=x86_64 CC=gcc ") && command.ends_with(target),
+                "{command}"
+            );
+        }
+        assert_eq!(commands.len(), 4);
+        for line in ["  CC      kernel/a.o", "6.1.7-test"] {
+            assert!(seen.events().contains(&Event::Output(line.to_owned())), "{line}");
+        }
+    }
+
+    fn detail(event: Event) -> Option<String> {
+        if let Event::Detail(text) = event { Some(text) } else { None }
     }
 
     #[test]

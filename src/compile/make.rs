@@ -11,6 +11,7 @@ use super::failure::Finder;
 use super::progress::Step;
 use crate::fsutil::Lock;
 use crate::proc::{self, Program};
+use crate::report::Reporter;
 
 /// The environment of compiler launchers that is passed on.
 const LAUNCHERS: [&str; 5] = ["CCACHE_", "SCCACHE_", "DISTCC_", "ICECC_", "XDG_CACHE_HOME"];
@@ -33,11 +34,13 @@ pub(super) struct Make<'a> {
 
 impl Make<'_> {
     /// Makes `targets`, with `extra` variables beside the others. Each step
-    /// that kbuild announces goes to `on_step`.
+    /// that kbuild announces goes to `on_step`; the command line and every
+    /// line that make says go to the log and to `reporter`.
     pub(super) fn run(
         &self,
         targets: &[&str],
         extra: &[(&str, &str)],
+        reporter: &dyn Reporter,
         mut on_step: impl FnMut(Step<'_>),
     ) -> Result<(), Error> {
         let mut log = fs::OpenOptions::new().create(true).append(true).open(self.log);
@@ -49,7 +52,7 @@ impl Make<'_> {
                 log = Err(error);
             }
         };
-        log_line(format!("$ {}", Program::new("make").args(&arguments)).as_bytes());
+        log_line(format!("$ {}", self.told(&arguments, reporter)).as_bytes());
         // One pipe for both streams keeps an error beside its step. make gives
         // its stdin to one job at a time only, so the lock also goes along as
         // 9; not with a launcher, which may leave a daemon behind that holds it.
@@ -61,6 +64,7 @@ impl Make<'_> {
             log_line(line);
             let line = String::from_utf8_lossy(line);
             finder.push(&line);
+            reporter.output(&*line);
             if let Some(step) = Step::parse(&line) {
                 on_step(step);
             }
@@ -78,10 +82,14 @@ impl Make<'_> {
     }
 
     /// The last line that a quiet target prints.
-    pub(super) fn ask(&self, target: &str) -> Result<String, Error> {
-        let program = self.in_place(Program::new("make"))?.arg("-s");
-        let output = program.args(self.arguments(&[target], &[])).output().map_err(stopped)?;
+    pub(super) fn ask(&self, target: &str, reporter: &dyn Reporter) -> Result<String, Error> {
+        let mut arguments = vec!["-s".to_owned()];
+        arguments.extend(self.arguments(&[target], &[]));
+        self.told(&arguments, reporter);
+        let program = self.in_place(Program::new("make"))?.args(arguments);
+        let output = program.output().map_err(stopped)?;
         let text = String::from_utf8_lossy(&output.stdout);
+        text.lines().chain(output.stderr.lines()).for_each(|line| reporter.output(line));
         if !output.status.success() {
             let mut finder = Finder::default();
             text.lines().chain(output.stderr.lines()).for_each(|line| finder.push(line));
@@ -90,6 +98,13 @@ impl Make<'_> {
             return Err(Error::Make { targets: target.to_owned(), failure, log });
         }
         Ok(text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned())
+    }
+
+    /// The command line, which is also a detail.
+    fn told(&self, arguments: &[String], reporter: &dyn Reporter) -> String {
+        let command = Program::new("make").args(arguments).to_string();
+        reporter.detail(format!("in {}: {command}", self.tree.display()));
+        command
     }
 
     /// In the tree, holding the lock, with the launcher's environment.

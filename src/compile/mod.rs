@@ -45,7 +45,7 @@ use crate::settings::{Arch, KernelVersion, Series};
 pub use error::Error;
 pub use failure::Failure;
 pub use fixes::Fix;
-pub use job::{Job, OBJECT_FOLDER};
+pub use job::{Compiled, Job, OBJECT_FOLDER};
 pub use progress::estimated_objects;
 pub use requirements::{Manager, Missing, install_command, missing, needs_openssl};
 pub use toolchain::{Compiler, Family, Tool, ToolVersion, Toolchain, Wanted};

@@ -25,10 +25,10 @@ pub(super) fn path(objects: &Path) -> PathBuf {
 pub(super) fn write(objects: &Path, fixes: &[Fix]) -> Result<(), Error> {
     let failed = |error| Error::files("can't write the script that calls pahole", error);
     let (path, text) = (path(objects), script(fixes));
-    if fs::read_to_string(&path).is_ok_and(|old| old == text) {
-        return Ok(());
+    if !fs::read_to_string(&path).is_ok_and(|old| old == text) {
+        fsutil::write_atomic(&path, text.as_bytes()).map_err(failed)?;
     }
-    fsutil::write_atomic(&path, text.as_bytes()).map_err(failed)?;
+    // Every time: a run may have been killed before it came to this.
     fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).map_err(failed)
 }
 
@@ -66,11 +66,15 @@ mod tests {
     fn called_with(fixes: &[Fix], arguments: &[&str]) -> String {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path(), fixes).unwrap();
+        // A program that we write ourselves is busy while a child of another
+        // test, which inherited it open, is not yet what it will be.
+        let text = folder.path().join("text");
+        fs::write(&text, "#!/bin/sh\nfor one; do printf '<%s>' \"$one\"; done\n").unwrap();
         let fake = folder.path().join("pahole");
-        fs::write(&fake, "#!/bin/sh\nfor one; do printf '<%s>' \"$one\"; done\n").unwrap();
-        fs::set_permissions(&fake, PermissionsExt::from_mode(0o755)).unwrap();
+        Program::new("install").arg("-m755").args([&text, &fake]).run().unwrap();
         let search = format!("{}:/usr/bin:/bin", folder.path().display());
-        let program = Program::new(path(folder.path())).env("PATH", search).args(arguments);
+        let program = Program::new("sh").arg(path(folder.path())).env("PATH", search);
+        let program = program.args(arguments);
         String::from_utf8(program.run().unwrap()).unwrap()
     }
 

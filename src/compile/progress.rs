@@ -1,5 +1,7 @@
 //! What make's short lines tell.
 
+use std::path::Path;
+
 use crate::settings::Series;
 
 /// One step that kbuild announces: two blanks, a word in capitals, the file.
@@ -30,6 +32,27 @@ impl<'a> Step<'a> {
     /// Whether it makes one object file by a compiler or an assembler.
     pub(super) fn is_object(&self) -> bool {
         matches!(self.verb, "CC" | "AS") && self.file.ends_with(".o")
+    }
+}
+
+/// How far an earlier build in an object folder came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// Nothing was compiled.
+    No,
+    /// Something was.
+    Partly,
+    /// To the end.
+    Finished,
+}
+
+/// Looks for what the first and the last step leave: `kernel/bounds.s`, which
+/// every object waits for, and `vmlinux`.
+pub(super) fn begun(objects: &Path) -> Begun {
+    match (objects.join("vmlinux").exists(), objects.join("kernel").exists()) {
+        (true, _) => Begun::Finished,
+        (false, true) => Begun::Partly,
+        (false, false) => Begun::No,
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::Error;
 use super::fragment::Fragment;
+use crate::nearest::nearest;
 use crate::settings::{KernelVersion, Series};
 
 /// A named fragment that can be turned on and off.
@@ -87,19 +88,6 @@ fn find(name: &str) -> Result<&'static Feature, Error> {
         name: name.to_owned(),
         nearest: nearest(name, FEATURES.iter().map(|feature| feature.name)),
     })
-}
-
-/// The candidate that is likely meant, if one is near.
-pub(super) fn nearest<'a>(
-    name: &str,
-    candidates: impl Iterator<Item = &'a str>,
-) -> Option<&'a str> {
-    candidates
-        // The name breaks ties, so that the answer doesn't depend on order.
-        .map(|candidate| (strsim::osa_distance(name, candidate), candidate))
-        .min()
-        .filter(|(edits, candidate)| edits * 3 <= name.len().max(candidate.len()))
-        .map(|(_, candidate)| candidate)
 }
 
 #[cfg(test)]

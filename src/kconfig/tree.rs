@@ -148,7 +148,7 @@ impl Tree {
     #[must_use]
     pub fn nearest(&self, name: &str) -> Option<&str> {
         let defined = self.symbols.iter().filter(|(_, symbol)| !symbol.definitions.is_empty());
-        super::features::nearest(name, defined.map(|(name, _)| &**name))
+        crate::nearest::nearest(name, defined.map(|(name, _)| &**name))
     }
 
     /// The text with its `$(NAME)` and `$NAME` replaced; `None` when one of

@@ -30,9 +30,7 @@ pub fn write_dir(
 ) -> Result<(), Error> {
     check_replaceable(into)?;
     let folder = fsutil::parent(into);
-    fs::create_dir_all(folder).map_err(Error::Write)?;
-    let temporary =
-        tempfile::Builder::new().prefix(".s1b-tmp-").tempdir_in(folder).map_err(Error::Write)?;
+    let temporary = fsutil::AtomicFolder::create(folder).map_err(Error::Write)?;
     let top = temporary.path().join("image");
     lay_out(manifest, rootfs, epoch, &top)?;
     exchange(&top, into).map_err(Error::Write)

@@ -1,4 +1,5 @@
-use crate::compile::{self, Fix, Job, KernelArtifacts, Wanted};
+use crate::compile::{self, Compiled, Fix, Job, KernelArtifacts, Wanted};
+use crate::digest::Digest;
 use crate::kconfig::{DotConfig, Fragment, Severity, Tree};
 use crate::report::{Reporter, Stage};
 use crate::settings::{Insecure, Settings};
@@ -120,11 +121,29 @@ fn finished(
     all_there(&wanted)?;
     let config = configure(settings, plan, job, reporter)?;
     all_there(&Wanted { openssl: compile::needs_openssl(&config), ..wanted })?;
-    let artifacts = job.compile(reporter)?;
+    let shape = shape(plan, job, &config);
+    let job = Job { expected: workspace.counted(&shape), ..*job };
+    let Compiled { artifacts, counted } = job.compile(reporter)?;
+    if let Some(objects) = counted {
+        workspace.set_counted(&shape, objects)?;
+    }
     // make syncs nothing, and the record below must not outlive the objects.
     workspace.sync()?;
     workspace.set_kernel_key(Some(&plan.kernel_key))?;
     Ok(artifacts)
+}
+
+/// What decides how many objects a source has: patches, fixes and the options
+/// that are on, whatever the names and versions.
+fn shape(plan: &BuildPlan, job: &Job<'_>, config: &str) -> Digest {
+    let patches = plan.patches.iter().map(|patch| patch.digest().to_string());
+    let fixes = job.fixes.iter().map(|fix| fix.id.clone());
+    let options = config.lines().filter(|line| {
+        let (name, _) = line.split_once('=').unwrap_or_default();
+        !line.starts_with('#') && !["VERSION", "VERSION_TEXT"].iter().any(|end| name.ends_with(end))
+    });
+    let parts = patches.chain(fixes).chain(options.map(str::to_owned));
+    Digest::sha256(parts.collect::<Vec<_>>().join("\n").as_bytes())
 }
 
 fn all_there(wanted: &Wanted<'_>) -> Result<(), Error> {

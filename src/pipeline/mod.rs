@@ -11,7 +11,7 @@ mod plan;
 mod provenance;
 mod tools;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::report::{Reporter, Stage, text};
 use crate::settings::Settings;
@@ -104,8 +104,25 @@ fn place(
         reporter.detail(format!("wrote {}", path.display()));
     }
     if let Some(folder) = &settings.aci_dir {
-        pack::lay_out_image(&store.images().file(&plan.image_key), folder)?;
-        reporter.detail(format!("laid the image out in {}", folder.display()));
+        lay_out(store, plan, folder, reporter)?;
     }
     Ok(Built { path, record })
+}
+
+/// Lays the image out, unless it lies there as it was laid out before. A
+/// folder that is there proves nothing: it is the user's to change.
+fn lay_out(
+    store: &Store,
+    plan: &BuildPlan,
+    folder: &Path,
+    reporter: &dyn Reporter,
+) -> Result<(), Error> {
+    let (images, key) = (store.images(), &plan.image_key);
+    if images.is_laid_out(key, folder) {
+        return Ok(());
+    }
+    pack::lay_out_image(&images.file(key), folder)?;
+    images.set_laid_out(key, folder)?;
+    reporter.detail(format!("laid the image out in {}", folder.display()));
+    Ok(())
 }

@@ -3,7 +3,7 @@ use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{Event, Reporter, Stage, text};
+use super::{Event, Reporter, Stage, Total, text};
 
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -13,8 +13,10 @@ pub enum Verbosity {
     /// Stages, notes, milestones.
     #[default]
     Normal,
-    /// And details: commands run, values found.
+    /// And details: make's command lines, values found.
     Verbose,
+    /// And everything that make says.
+    Everything,
 }
 
 /// How long nothing may be said while a stage goes on.
@@ -78,13 +80,15 @@ impl<W> State<W> {
             Event::Note(text) => normal.then(|| format!("note: {text}")),
             Event::Warning(text) => Some(format!("warning: {text}")),
             Event::Detail(text) => (verbosity >= Verbosity::Verbose).then(|| format!("  {text}")),
+            Event::Output(line) => (verbosity >= Verbosity::Everything).then_some(line),
         }
     }
 }
 
 impl Running {
-    fn due(&mut self, done: u64, total: Option<u64>) -> bool {
-        let tenth = total.filter(|&total| total > 0).map_or(0, |total| done * 10 / total);
+    fn due(&mut self, done: u64, total: Option<Total>) -> bool {
+        let total = total.map(Total::count).filter(|&total| total > 0);
+        let tenth = total.map_or(0, |total| done * 10 / total);
         let due = tenth > self.tenth || self.said.elapsed() >= SILENCE;
         if due {
             (self.tenth, self.said) = (tenth, Instant::now());
@@ -106,7 +110,8 @@ mod tests {
 
     fn compiled(done: u64) -> Event {
         let (stage, current) = (Stage::Compile, "a.o".to_owned());
-        Event::Progress { stage, done, total: Some(1000), unit: Unit::Objects, current }
+        let total = Some(Total::About(1000));
+        Event::Progress { stage, done, total, unit: Unit::Objects, current }
     }
 
     #[test]
@@ -114,15 +119,18 @@ mod tests {
         let start = Event::Started { stage: Stage::Compile, detail: "6.12.1".into() };
         let text = said([start].into_iter().chain((0..=1000).map(compiled)), Verbosity::Normal);
         assert_eq!(text.lines().count(), 11, "{text}");
-        assert!(text.contains("compile    500 of 1,000 objects"), "{text}");
+        assert!(text.contains("compile    500 of ~1,000 objects"), "{text}");
     }
 
     #[test]
     fn quiet_leaves_warnings_only() {
-        let events =
-            || [Event::Note("n".into()), Event::Warning("w".into()), Event::Detail("d".into())];
+        let events = || {
+            let said = [Event::Note("n".into()), Event::Warning("w".into())];
+            said.into_iter().chain([Event::Detail("d".into()), Event::Output("o".into())])
+        };
         assert_eq!(said(events(), Verbosity::Quiet), "warning: w\n");
         assert_eq!(said(events(), Verbosity::Normal), "note: n\nwarning: w\n");
         assert_eq!(said(events(), Verbosity::Verbose), "note: n\nwarning: w\n  d\n");
+        assert_eq!(said(events(), Verbosity::Everything), "note: n\nwarning: w\n  d\no\n");
     }
 }

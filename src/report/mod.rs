@@ -65,6 +65,31 @@ pub enum Unit {
     Files,
 }
 
+/// How many units there are in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Total {
+    /// Nobody counted these; shown with a `~`.
+    About(u64),
+    /// Counted, or told by who has them.
+    Exact(u64),
+}
+
+impl Total {
+    /// The number.
+    #[must_use]
+    pub fn count(self) -> u64 {
+        let (Self::About(count) | Self::Exact(count)) = self;
+        count
+    }
+
+    /// What is expected once `done` are done: an estimate can be too low, and
+    /// a count that is exceeded was none.
+    #[must_use]
+    pub fn at_least(self, done: u64) -> Self {
+        if done > self.count() { Self::About(done) } else { self }
+    }
+}
+
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -83,7 +108,7 @@ pub enum Event {
         /// Units done so far.
         done: u64,
         /// Units in all, when known.
-        total: Option<u64>,
+        total: Option<Total>,
         /// What is counted.
         unit: Unit,
         /// The file in hand, or an empty string.
@@ -103,6 +128,8 @@ pub enum Event {
     Warning(String),
     /// For `-v`: commands run, fixes probed, values found.
     Detail(String),
+    /// For `-vv`: a line that another program said.
+    Output(String),
 }
 
 /// Takes events. The one trait with several forms: terminal, plain lines,
@@ -136,6 +163,11 @@ impl dyn Reporter + '_ {
     /// Says something for `-v`.
     pub fn detail(&self, text: impl Into<String>) {
         self.event(Event::Detail(text.into()));
+    }
+
+    /// Hands a line of another program on, for `-vv`.
+    pub fn output(&self, line: impl Into<String>) {
+        self.event(Event::Output(line.into()));
     }
 }
 

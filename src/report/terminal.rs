@@ -5,7 +5,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::lines::Verbosity;
-use super::{Event, Reporter, Stage, Unit, text};
+use super::{Event, Reporter, Stage, Total, Unit, text};
 
 /// The screen: a line for each stage that ended, a moving one for each that
 /// goes on. Draws on stderr.
@@ -21,6 +21,9 @@ const BYTES: &str =
     "{spinner} {prefix:<10} [{bar:24}] {bytes}/{total_bytes} {bytes_per_sec} {msg:.dim}";
 const COUNT: &str =
     "{spinner} {prefix:<10} [{bar:24}] {human_pos}/{human_len} {elapsed} {wide_msg:.dim}";
+/// A count of which nobody knows the end.
+const ESTIMATE: &str =
+    "{spinner} {prefix:<10} [{bar:24}] {human_pos}/~{human_len} {elapsed} {wide_msg:.dim}";
 
 impl Terminal {
     /// A screen on stderr; `colors` off leaves the text alone.
@@ -51,18 +54,17 @@ impl Terminal {
         self.bars().insert(stage, bar);
     }
 
-    fn progress(&self, stage: Stage, done: u64, total: Option<u64>, unit: Unit, current: String) {
+    fn progress(&self, stage: Stage, done: u64, total: Option<Total>, unit: Unit, current: String) {
         let bars = self.bars();
         let Some(bar) = bars.get(&stage) else { return };
         let Some(total) = total else {
             bar.set_message(text::progress(done, None, unit));
             return;
         };
-        if bar.length().is_none() {
-            bar.set_style(style(if unit == Unit::Bytes { BYTES } else { COUNT }));
+        if bar.length() != Some(total.count()) {
+            bar.set_style(style(template(unit, total)));
+            bar.set_length(total.count());
         }
-        // An estimate can be too low; a bar that is full but goes on is a lie.
-        bar.set_length(total.max(done));
         bar.set_position(done);
         bar.set_message(current);
     }
@@ -98,10 +100,11 @@ impl Reporter for Terminal {
             Event::Warning(text) => {
                 self.line(&format!("{} {text}", self.painted("33;1", "warning:")));
             }
-            Event::Detail(text) if self.verbosity == Verbosity::Verbose => {
+            Event::Detail(text) if self.verbosity >= Verbosity::Verbose => {
                 self.line(&self.painted("2", &format!("  {text}")));
             }
-            Event::Detail(_) => {}
+            Event::Output(line) if self.verbosity == Verbosity::Everything => self.line(&line),
+            Event::Detail(_) | Event::Output(_) => {}
         }
     }
 }
@@ -112,6 +115,14 @@ impl Drop for Terminal {
         for (_, bar) in self.bars().drain() {
             bar.finish_and_clear();
         }
+    }
+}
+
+fn template(unit: Unit, total: Total) -> &'static str {
+    match (unit, total) {
+        (Unit::Bytes, _) => BYTES,
+        (_, Total::Exact(_)) => COUNT,
+        (_, Total::About(_)) => ESTIMATE,
     }
 }
 
@@ -127,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_templates_are_valid() {
-        for template in [SPINNER, BYTES, COUNT] {
+        for template in [SPINNER, BYTES, COUNT, ESTIMATE] {
             assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Unit;
+use super::{Total, Unit};
 
 /// `1,234,567`.
 #[must_use]
@@ -42,8 +42,9 @@ pub fn duration(time: Duration) -> String {
     }
 }
 
-/// `412 of 1,931 objects`, `12.0 MB of 145.2 MB`, `800 files`.
-pub(super) fn progress(done: u64, total: Option<u64>, unit: Unit) -> String {
+/// `412 of 1,931 objects`, `412 of ~1,931 objects` when nobody counted, `12.0
+/// MB of 145.2 MB`, `800 files`.
+pub(super) fn progress(done: u64, total: Option<Total>, unit: Unit) -> String {
     let number: fn(u64) -> String = if unit == Unit::Bytes { bytes } else { grouped };
     let name = match unit {
         Unit::Bytes => "",
@@ -51,7 +52,8 @@ pub(super) fn progress(done: u64, total: Option<u64>, unit: Unit) -> String {
         Unit::Files => " files",
     };
     match total {
-        Some(total) => format!("{} of {}{name}", number(done), number(total)),
+        Some(Total::Exact(total)) => format!("{} of {}{name}", number(done), number(total)),
+        Some(Total::About(total)) => format!("{} of ~{}{name}", number(done), number(total)),
         None => format!("{}{name}", number(done)),
     }
 }
@@ -69,7 +71,9 @@ mod tests {
         assert_eq!(bytes(145_234_567), "145.2 MB");
         assert_eq!(duration(Duration::from_millis(420)), "0.4s");
         assert_eq!(duration(Duration::from_secs(185)), "3m05s");
-        assert_eq!(progress(412, Some(1931), Unit::Objects), "412 of 1,931 objects");
+        let objects = |total| progress(412, Some(total), Unit::Objects);
+        assert_eq!(objects(Total::Exact(1931)), "412 of 1,931 objects");
+        assert_eq!(objects(Total::About(1931)), "412 of ~1,931 objects");
         assert_eq!(progress(800, None, Unit::Files), "800 files");
     }
 }

@@ -37,7 +37,7 @@ pub use error::Error;
 pub use layers::{Given, Origin};
 pub use sources::Sources;
 pub use syntax::{Position, quote};
-pub use table::{BuiltIn, Key, SETTINGS, Setting, nearest, nearest_name, reference_markdown};
+pub use table::{BuiltIn, Key, SETTINGS, Setting, nearest_name, reference_markdown};
 pub use value::{Compression, Features, Format, Insecure, ProviderName, UnknownWord};
 pub use version::{KernelRequest, KernelVersion, NotAVersion, RktVersion, Series};
 

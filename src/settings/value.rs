@@ -6,8 +6,8 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::table::nearest;
 use crate::digest::{Algorithm, Digest};
+use crate::nearest::nearest;
 
 /// A text that its setting can't have.
 #[derive(Debug, Clone, PartialEq, Eq)]

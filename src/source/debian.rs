@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{Algorithm, Digest, DigestWriter};
 use crate::fsutil::{self, Lock};
 use crate::proc::{Error as ProgramError, Program, interrupt};
-use crate::report::{Event, Reporter, Stage, Unit};
+use crate::report::{Event, Reporter, Stage, Total, Unit};
 use crate::settings::{KernelRequest, KernelVersion, Series};
 
 use super::http::{Client, Method, Patience};
@@ -441,7 +441,7 @@ fn watch(folder: &Path, total: u64, done: &AtomicBool, reporter: &dyn Reporter) 
         reporter.event(Event::Progress {
             stage: Stage::Fetch,
             done: fs::metadata(&deb).map_or(0, |metadata| metadata.len()),
-            total: Some(total),
+            total: Some(Total::Exact(total)),
             unit: Unit::Bytes,
             current: deb.file_name().unwrap_or_default().to_string_lossy().into_owned(),
         });

@@ -17,7 +17,7 @@ use ureq::http::{HeaderMap, Response};
 
 use crate::fsutil;
 use crate::proc::interrupt;
-use crate::report::{Event, Reporter, Stage, Unit};
+use crate::report::{Event, Reporter, Stage, Total, Unit};
 
 use super::Error;
 use super::decompress::Compression;
@@ -257,7 +257,7 @@ fn store(
         reporter.event(Event::Progress {
             stage: Stage::Fetch,
             done,
-            total: origin.total,
+            total: origin.total.map(Total::Exact),
             unit: Unit::Bytes,
             current: origin.url.clone(),
         });

@@ -7,17 +7,18 @@
 
 use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fs_err as fs;
+use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Algorithm, Digest, DigestReader, Hasher};
 use crate::fsutil;
+use crate::listing::{self, Listed, Stamp};
 use crate::proc::{self, Program, interrupt};
-use crate::report::{Event, Reporter, Stage, Unit};
+use crate::report::{Event, Reporter, Stage, Total, Unit};
 use crate::settings::{KernelRequest, KernelVersion};
 
 use super::{Archive, Error, Options, Provenance, Provider, Source, Verified, decompress};
@@ -174,8 +175,9 @@ pub(super) fn fetch(
         let provenance = Provenance { provider, name, digest, verified };
         return Ok(Source::Tarball(Archive { path: root, version, provenance }));
     }
-    let (files, stamps): (Vec<Entry>, Vec<Stamp>) = listed(&root, reporter)?.into_iter().unzip();
-    let stamp = tree_stamp(&files, &stamps);
+    let found = listed(&root, reporter)?;
+    let stamp = tree_stamp(&found);
+    let files: Vec<Entry> = found.into_iter().filter_map(entry).collect();
     let hash = || tree_digest(&root, &files, reporter);
     let Known { version, digest, .. } = remembered(&root, stamp, options, hash)?;
     let provenance = Provenance { provider, name, digest, verified };
@@ -187,26 +189,11 @@ pub(super) fn fetch(
 /// # Errors
 /// When the folder can't be read.
 pub fn files(root: &Path, reporter: &dyn Reporter) -> Result<Vec<Entry>, Error> {
-    Ok(listed(root, reporter)?.into_iter().map(|(entry, _)| entry).collect())
+    Ok(listed(root, reporter)?.into_iter().filter_map(entry).collect())
 }
 
-/// What tells that a file's content may have changed, as git's index has it:
-/// size, inode, mode, and both times.
-type Stamp = [u64; 7];
-
-fn stamp_of(found: &std::fs::Metadata) -> Stamp {
-    [
-        found.size(),
-        found.ino(),
-        u64::from(found.mode()),
-        found.mtime().cast_unsigned(),
-        found.mtime_nsec().cast_unsigned(),
-        found.ctime().cast_unsigned(),
-        found.ctime_nsec().cast_unsigned(),
-    ]
-}
-
-fn listed(root: &Path, reporter: &dyn Reporter) -> Result<Vec<(Entry, Stamp)>, Error> {
+/// The files and links of a tree, sorted by path.
+fn listed(root: &Path, reporter: &dyn Reporter) -> Result<Vec<Listed>, Error> {
     let listed = match listed_by_git(root) {
         Some(Ok(paths)) => Some(paths),
         Some(Err(error)) if error.signal().is_some() => return Err(error.into()),
@@ -216,14 +203,17 @@ fn listed(root: &Path, reporter: &dyn Reporter) -> Result<Vec<(Entry, Stamp)>, E
         }
         None => None,
     };
-    let mut entries = match listed {
-        Some(paths) => paths.into_iter().filter_map(|path| entry_at(root, path)).collect(),
-        None => walked(root)?,
+    let Some(paths) = listed else { return walked(root) };
+    // What is tracked but gone has no stamp.
+    let stamped = |path: PathBuf| {
+        let stamp = Stamp::of(&root.join(&path)).ok()?;
+        Some(Listed { path, stamp })
     };
-    entries.sort_unstable_by(|(a, _): &(Entry, Stamp), (b, _)| a.path.cmp(&b.path));
+    let mut found: Vec<_> = paths.into_iter().filter_map(stamped).filter(is_content).collect();
+    found.sort_unstable_by(|a, b| a.path.cmp(&b.path));
     // An unmerged file is listed once a side.
-    entries.dedup();
-    Ok(entries)
+    found.dedup();
+    Ok(found)
 }
 
 /// What git lists as tracked, or new and not ignored; `None` if the folder is
@@ -241,34 +231,24 @@ fn listed_by_git(root: &Path) -> Option<Result<Vec<PathBuf>, proc::Error>> {
     }))
 }
 
-/// `None` for what is tracked but gone, and for submodules' folders.
-fn entry_at(root: &Path, path: PathBuf) -> Option<(Entry, Stamp)> {
-    let metadata = fs::symlink_metadata(root.join(&path)).ok()?;
-    Some((Entry { kind: kind_of(&metadata)?, path }, stamp_of(&metadata)))
+fn walked(root: &Path) -> Result<Vec<Listed>, Error> {
+    let mut found = listing::files(root, &|path| !is_build_product(path))?;
+    found.retain(is_content);
+    Ok(found)
 }
 
-/// `None` for folders, sockets and the like.
-fn kind_of(metadata: &std::fs::Metadata) -> Option<Kind> {
-    let executable = metadata.permissions().mode() & 0o100 != 0;
-    match metadata.file_type() {
-        kind if kind.is_symlink() => Some(Kind::Link),
-        kind if kind.is_file() => Some(Kind::File { executable }),
-        _ => None,
-    }
+/// No folder (a submodule's, in git's list), socket or the like.
+fn is_content(found: &Listed) -> bool {
+    matches!(found.stamp.file_type(), FileType::RegularFile | FileType::Symlink)
 }
 
-fn walked(root: &Path) -> Result<Vec<(Entry, Stamp)>, Error> {
-    let mut entries = Vec::new();
-    let relative = |path: &Path| path.strip_prefix(root).unwrap_or(path).to_owned();
-    let walk = walkdir::WalkDir::new(root).min_depth(1).into_iter();
-    for found in walk.filter_entry(|found| !is_build_product(&relative(found.path()))) {
-        let found = found.map_err(|error| Error::Io(error.into()))?;
-        let metadata = found.metadata().map_err(|error| Error::Io(error.into()))?;
-        if let Some(kind) = kind_of(&metadata) {
-            entries.push((Entry { path: relative(found.path()), kind }, stamp_of(&metadata)));
-        }
-    }
-    Ok(entries)
+fn entry(found: Listed) -> Option<Entry> {
+    let kind = match found.stamp.file_type() {
+        FileType::RegularFile => Kind::File { executable: found.stamp.is_executable() },
+        FileType::Symlink => Kind::Link,
+        _ => return None,
+    };
+    Some(Entry { path: found.path, kind })
 }
 
 /// What a build in the tree or a version control leaves, by its path below
@@ -276,35 +256,33 @@ fn walked(root: &Path) -> Result<Vec<(Entry, Stamp)>, Error> {
 #[must_use]
 pub fn is_build_product(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_bytes();
-    let parts: Vec<&[u8]> = path.iter().map(OsStrExt::as_bytes).collect();
-    let folder = matches!(
-        parts.as_slice(),
-        [b".git"] | [b"include", b"config" | b"generated"] | [b"arch", _, b"include", b"generated"]
-    );
+    let mut parts = path.iter().map(OsStrExt::as_bytes);
+    let folder = match [(); 5].map(|()| parts.next()) {
+        [Some(top), None, ..] => top == b".git",
+        [Some(b"include"), Some(second), None, ..] => second == b"config" || second == b"generated",
+        [Some(b"arch"), Some(_), Some(b"include"), Some(b"generated"), None] => true,
+        _ => false,
+    };
     // `.config`, `.config.old`; only at the top is it kbuild's.
-    let configuration = parts.len() == 1 && name.starts_with(b".config");
+    let configuration = name.starts_with(b".config") && name.len() == path.as_os_str().len();
     let command = name.starts_with(b".") && name.ends_with(b".cmd");
     folder || configuration || command || name.ends_with(b".o")
 }
 
 fn tarball_stamp(path: &Path) -> Result<Digest, Error> {
     let mut hasher = Hasher::new(Algorithm::Sha256);
-    add_stamp(&mut hasher, &stamp_of(&fs::metadata(path)?));
+    Stamp::of(path)?.hash_into(&mut hasher);
     Ok(hasher.finish())
 }
 
-fn tree_stamp(files: &[Entry], stamps: &[Stamp]) -> Digest {
+fn tree_stamp(found: &[Listed]) -> Digest {
     let mut hasher = Hasher::new(Algorithm::Sha256);
-    for (entry, stamp) in files.iter().zip(stamps) {
-        hasher.update(entry.path.as_os_str().as_bytes());
+    for found in found {
+        hasher.update(found.path.as_os_str().as_bytes());
         hasher.update(&[0]);
-        add_stamp(&mut hasher, stamp);
+        found.stamp.hash_into(&mut hasher);
     }
     hasher.finish()
-}
-
-fn add_stamp(hasher: &mut Hasher, stamp: &Stamp) {
-    stamp.iter().for_each(|number| hasher.update(&number.to_le_bytes()));
 }
 
 /// What was found out about a source, and the stamp that it had then.
@@ -378,7 +356,7 @@ fn progress(index: usize, total: usize, reporter: &dyn Reporter) {
         reporter.event(Event::Progress {
             stage: Stage::Verify,
             done: index as u64,
-            total: Some(total as u64),
+            total: Some(Total::Exact(total as u64)),
             unit: Unit::Files,
             current: String::new(),
         });

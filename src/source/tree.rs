@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use fs_err as fs;
 
 use super::unpack::{Staging, UnpackError, Unpacked, check_interrupt};
-use crate::report::{Event, Reporter, Stage, Unit, text};
+use crate::report::{Event, Reporter, Stage, Total, Unit, text};
 
 /// Links that a resolution follows before it is called a loop, as Linux does
 /// (`MAXSYMLINKS`).
@@ -206,7 +206,7 @@ fn copy_files(
                 reporter.event(Event::Progress {
                     stage: Stage::Unpack,
                     done: index as u64,
-                    total: Some(files.len() as u64),
+                    total: Some(Total::Exact(files.len() as u64)),
                     unit: Unit::Files,
                     current: path.display().to_string(),
                 });

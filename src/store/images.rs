@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use crate::digest::Digest;
-use crate::fsutil::{self, AtomicFile, Lock};
+use crate::digest::{Algorithm, Hasher};
+use crate::fsutil::{self, AtomicFile, AtomicFolder, Lock};
+use crate::listing;
 use crate::proc::interrupt;
 
 /// What is known of a finished image.
@@ -37,6 +40,11 @@ pub struct ImageStore {
 /// looked, by what `stat` says of them.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Placed(Vec<Stamp>);
+
+/// Folders in which an image was laid out, and what all that is in them had
+/// for stamps then. They are the user's to change.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct LaidOut(BTreeMap<PathBuf, Digest>);
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Stamp {
@@ -85,14 +93,12 @@ impl ImageStore {
     /// When the folder can't be written.
     pub fn start(&self, key: &Digest) -> Result<NewImage, Error> {
         let doing = || Error::io("can't start an image");
-        let folder = self.root.join(format!(".s1b-tmp-{}", key.hex()));
-        fsutil::remove_all(&folder).map_err(doing())?;
-        fs::create_dir_all(&folder).map_err(doing())?;
+        let folder = AtomicFolder::create(&self.root).map_err(doing())?;
         let file = fs::OpenOptions::new()
             .read(true)
             .write(true)
             .create_new(true)
-            .open(folder.join("image.aci"))
+            .open(folder.path().join("image.aci"))
             .map_err(doing())?;
         Ok(NewImage { folder, target: self.folder(key), file: file.into_parts().0 })
     }
@@ -132,13 +138,52 @@ impl ImageStore {
     }
 
     fn placed(&self, key: &Digest) -> Placed {
-        let bytes = fs::read(self.folder(key).join("placed.json")).ok();
+        self.recalled(key, "placed.json")
+    }
+
+    /// Whether `folder` is this image as [`ImageStore::set_laid_out`] saw it
+    /// there: nothing in it was changed, added or removed.
+    #[must_use]
+    pub fn is_laid_out(&self, key: &Digest, folder: &Path) -> bool {
+        let known: LaidOut = self.recalled(key, "laid-out.json");
+        let stamp = || layout_stamp(folder).ok();
+        let path = std::path::absolute(folder).ok();
+        path.and_then(|path| known.0.get(&path).cloned()).is_some_and(|old| stamp() == Some(old))
+    }
+
+    /// Records that `folder` is this image, laid out.
+    ///
+    /// # Errors
+    /// When it can't be read, or the record can't be written.
+    pub fn set_laid_out(&self, key: &Digest, folder: &Path) -> Result<(), Error> {
+        let doing = || Error::io(format!("can't remember {}", folder.display()));
+        let mut known: LaidOut = self.recalled(key, "laid-out.json");
+        let path = std::path::absolute(folder).map_err(doing())?;
+        known.0.insert(path, layout_stamp(folder).map_err(doing())?);
+        let bytes = serde_json::to_vec(&known).map_err(|error| doing()(error.into()))?;
+        fsutil::write_atomic(&self.folder(key).join("laid-out.json"), &bytes).map_err(doing())
+    }
+
+    fn recalled<T: serde::de::DeserializeOwned + Default>(&self, key: &Digest, name: &str) -> T {
+        let bytes = fs::read(self.folder(key).join(name)).ok();
         bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
     }
 
     fn folder(&self, key: &Digest) -> PathBuf {
         self.root.join(key.hex())
     }
+}
+
+/// A digest of the folder and all that is in it, by what `stat` says.
+fn layout_stamp(folder: &Path) -> io::Result<Digest> {
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    listing::Stamp::of(folder)?.hash_into(&mut hasher);
+    for found in listing::everything(folder, &|_| true)? {
+        hasher.update(found.path.as_os_str().as_encoded_bytes());
+        hasher.update(&[0]);
+        found.stamp.hash_into(&mut hasher);
+    }
+    Ok(hasher.finish())
 }
 
 fn stamp_of(path: &Path) -> Option<Stamp> {
@@ -157,7 +202,7 @@ fn stamp_of(path: &Path) -> Option<Stamp> {
 /// An image that is being written.
 #[derive(Debug)]
 pub struct NewImage {
-    folder: PathBuf,
+    folder: AtomicFolder,
     target: PathBuf,
     file: std::fs::File,
 }
@@ -176,18 +221,10 @@ impl NewImage {
         let doing = || Error::io("can't keep the image");
         self.file.sync_all().map_err(doing())?;
         let bytes = serde_json::to_vec_pretty(record).map_err(|error| doing()(error.into()))?;
-        fsutil::write_atomic(&self.folder.join("record.json"), &bytes).map_err(doing())?;
+        fsutil::write_atomic(&self.folder.path().join("record.json"), &bytes).map_err(doing())?;
         // Only a damaged image is ever replaced: a whole one is not made again.
         fsutil::remove_all(&self.target).map_err(doing())?;
-        fs::rename(&self.folder, &self.target).map_err(doing())?;
-        fsutil::sync_dir(fsutil::parent(&self.target)).map_err(doing())
-    }
-}
-
-impl Drop for NewImage {
-    fn drop(&mut self) {
-        // After a commit the folder has another name, and this finds nothing.
-        _ = fsutil::remove_all(&self.folder);
+        self.folder.commit(&self.target).map_err(doing())
     }
 }
 
@@ -242,5 +279,28 @@ mod tests {
         }
         fs::write(&target, b"image").unwrap();
         assert!(!place(), "equal bytes that somebody else wrote");
+    }
+
+    #[test]
+    fn a_layout_is_known_until_anything_in_it_changes() {
+        let (folder, store, key) = stored(b"image");
+        let into = folder.path().join("layout");
+        fs::create_dir_all(into.join("rootfs")).unwrap();
+        fs::write(into.join("rootfs/file"), "one").unwrap();
+        let known = || store.is_laid_out(&key, &into);
+        assert!(!known());
+        let changes: [fn(&Path); 5] = [
+            |into| fs::write(into.join("rootfs/file"), "two").unwrap(),
+            |into| fs::write(into.join("rootfs/new"), "").unwrap(),
+            |into| fs::remove_file(into.join("rootfs/new")).unwrap(),
+            |into| fs::write(into.join("notes"), "mine").unwrap(),
+            |into| fs::remove_dir_all(into).unwrap(),
+        ];
+        for change in changes {
+            store.set_laid_out(&key, &into).unwrap();
+            assert!(known());
+            change(&into);
+            assert!(!known());
+        }
     }
 }

@@ -10,9 +10,11 @@
 //!     pristine/                   originals of the files that patches touched
 //!     kernel.json                 the kernel key that the objects are finished for
 //!     build.log                   everything that make said
+//!   work-v1/<source>-<arch>.objects.json   how many objects its whole builds had
 //!   work-v1/<...>.lock            held by the builder that uses the workspace
 //!   work-v1/<...>.make.lock       held by it, make and the compilers
 //!   images-v1/<key>/              image.aci and record.json, renamed in as one
+//!     placed.json, laid-out.json  what its copies elsewhere had for stamps
 //!   images-v1/<key>.lock          held while that image is being made
 //! ```
 //!

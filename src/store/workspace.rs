@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -159,12 +160,38 @@ impl Workspace {
         }
     }
 
+    /// How many objects a whole build of this source had with the
+    /// configuration of this digest, in any of the source's workspaces.
+    #[must_use]
+    pub fn counted(&self, config: &Digest) -> Option<u64> {
+        let counts: BTreeMap<String, u64> = read_json(&self.counts())?;
+        counts.get(config.hex()).copied()
+    }
+
+    /// Records that. Of two that record at once one may lose; its total is
+    /// then an estimate once more.
+    ///
+    /// # Errors
+    /// When the record can't be written.
+    pub fn set_counted(&self, config: &Digest, objects: u64) -> Result<(), Error> {
+        let mut counts: BTreeMap<String, u64> = read_json(&self.counts()).unwrap_or_default();
+        counts.insert(config.hex().to_owned(), objects);
+        write_json(&self.counts(), &counts)
+    }
+
+    /// Beside the workspaces of the source: all of them use it.
+    fn counts(&self) -> PathBuf {
+        let name = self.root.file_name().unwrap_or_default().to_string_lossy();
+        let source = name.rsplit_once('-').map_or(&*name, |(source, _)| source);
+        self.root.with_file_name(format!("{source}.objects.json"))
+    }
+
     /// Removes what a killed process left under temporary names.
     fn sweep(&self) -> Result<(), Error> {
         let doing = || Error::io("can't sweep a workspace");
         for entry in fs::read_dir(&self.root).map_err(doing())? {
             let entry = entry.map_err(doing())?;
-            if entry.file_name().to_string_lossy().starts_with(".s1b-tmp-") {
+            if entry.file_name().to_string_lossy().starts_with(fsutil::TEMPORARY) {
                 fsutil::remove_all(&entry.path()).map_err(doing())?;
             }
         }
@@ -250,6 +277,18 @@ mod tests {
         assert_eq!(workspace.source(), Some(stamp));
         workspace.clear().unwrap();
         assert_eq!(workspace.source(), None);
+    }
+
+    #[test]
+    fn what_one_workspace_counted_all_of_its_source_know() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (claim(folder.path(), b"a"), claim(folder.path(), b"b"));
+        let (tiny, full) = (Digest::sha256(b"tiny"), Digest::sha256(b"full"));
+        assert_eq!(first.counted(&tiny), None);
+        first.set_counted(&tiny, 500).unwrap();
+        second.set_counted(&full, 1_900).unwrap();
+        first.clear().unwrap();
+        assert_eq!((second.counted(&tiny), first.counted(&full)), (Some(500), Some(1_900)));
     }
 
     #[test]

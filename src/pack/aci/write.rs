@@ -14,7 +14,7 @@ use crate::digest::{Algorithm, DigestWriter};
 use crate::pack::compression::Compressor;
 use crate::pack::{Error, Packed};
 use crate::proc::interrupt;
-use crate::report::{Event, Reporter, Stage, Unit};
+use crate::report::{Event, Reporter, Stage, Total, Unit};
 use crate::settings::Compression;
 
 /// How an image is written.
@@ -55,7 +55,7 @@ pub fn write(
         Archive { tar: tar::Builder::new(tar), epoch: options.epoch, needles, buffer: Vec::new() };
     archive.file("manifest", &Content::Bytes(manifest.to_json()?.into()), false)?;
     archive.folder("rootfs")?;
-    let total = Some(rootfs.len() as u64);
+    let total = Some(Total::Exact(rootfs.len() as u64));
     for (done, (path, node)) in (1..).zip(rootfs.iter()) {
         if let Some(signal) = interrupt::requested() {
             return Err(Error::Interrupted(signal));
