@@ -7,11 +7,12 @@
 //! ```
 //!
 //! A room (a module with a folder) never imports one to its right; only
-//! [`pipeline`] joins them. The leaves [`proc`], [`digest`] and [`fsutil`]
-//! know no room, and every room may speak through [`report::Event`].
+//! [`pipeline`] joins them. The leaves [`proc`], [`digest`], [`fsutil`] and
+//! [`http`] know no room, and every room may speak through [`report::Event`].
 
 pub mod digest;
 pub mod fsutil;
+pub mod http;
 pub mod proc;
 pub mod report;
 
