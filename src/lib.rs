@@ -29,4 +29,6 @@ pub mod pack;
 
 pub mod store;
 
+pub mod container;
+
 pub mod pipeline;

@@ -1,0 +1,4 @@
+//! Container images.
+
+mod squashfs;
+mod tree;
