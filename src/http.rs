@@ -123,8 +123,33 @@ pub(crate) fn is_passing_status(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..)
 }
 
+/// Tries until it works, the error is none that `passes`, or the attempts are
+/// used up. An attempt that `progressed` is not counted; `note` gets each
+/// error that is followed by another attempt.
+pub(crate) fn retry<T, E: From<Error>>(
+    patience: Patience,
+    mut act: impl FnMut() -> Result<T, E>,
+    progressed: impl Fn() -> bool,
+    passes: impl Fn(&E) -> bool,
+    note: impl Fn(&E),
+) -> Result<T, E> {
+    let mut failures = 0;
+    loop {
+        let error = match act() {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        failures = if progressed() { 1 } else { failures + 1 };
+        if !passes(&error) || failures >= patience.attempts {
+            return Err(error);
+        }
+        note(&error);
+        pause(patience.backoff * 2u32.saturating_pow(failures - 1))?;
+    }
+}
+
 /// Waits, unless we are asked to stop.
-pub(crate) fn pause(time: Duration) -> Result<(), Error> {
+fn pause(time: Duration) -> Result<(), Error> {
     let end = Instant::now() + time;
     while Instant::now() < end {
         if let Some(signal) = interrupt::requested() {

@@ -15,7 +15,7 @@ use ureq::http::{HeaderMap, Response};
 
 use crate::fsutil;
 use crate::http::{
-    self, Client, Method, Patience, Pieces, broke_off, header, is_passing, is_passing_status, pause,
+    self, Client, Method, Patience, Pieces, broke_off, header, is_passing, is_passing_status,
 };
 use crate::report::{Event, Reporter, Stage, Unit};
 
@@ -70,21 +70,12 @@ fn retry<T>(
     patience: Patience,
     reporter: &dyn Reporter,
     progressed: impl Fn() -> bool,
-    mut act: impl FnMut() -> Result<T, Error>,
+    act: impl FnMut() -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let mut failures = 0;
-    loop {
-        let error = match act() {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        failures = if progressed() { 1 } else { failures + 1 };
-        if !transient(&error) || failures >= patience.attempts {
-            return Err(error);
-        }
-        reporter.note(format!("{}; trying again", super::error::chain(&error)));
-        pause(patience.backoff * 2u32.saturating_pow(failures - 1))?;
-    }
+    let note = |error: &Error| {
+        reporter.note(format!("{}; trying again", super::error::chain(error)));
+    };
+    http::retry(patience, act, progressed, transient, note)
 }
 
 /// Removes a partial file and what is known of it.

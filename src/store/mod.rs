@@ -14,6 +14,7 @@
 //!   work-v1/<...>.make.lock       held by it, make and the compilers
 //!   images-v1/<key>/              image.aci and record.json, renamed in as one
 //!   images-v1/<key>.lock          held while that image is being made
+//!   containers-v1/                container images (laid out by `container`)
 //! ```
 //!
 //! A folder's name carries the version of its layout: a newer layout gets a
@@ -114,6 +115,12 @@ impl Store {
     #[must_use]
     pub fn workspaces(&self) -> PathBuf {
         self.root.join("work-v1")
+    }
+
+    /// Where container images lie.
+    #[must_use]
+    pub fn containers(&self) -> PathBuf {
+        self.root.join("containers-v1")
     }
 
     /// The finished images.

@@ -27,6 +27,8 @@ mod owners;
 mod tables;
 mod xattr;
 
+pub(super) use xattr::can_keep;
+
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 

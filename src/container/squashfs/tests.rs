@@ -337,8 +337,7 @@ fn compare_attributes(tree: &Tree, inode: &Inode, path: &Path) {
     let mut found = Attributes::new();
     for name in names[..count].split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
         let mut value = vec![0u8; 1 << 16];
-        let length =
-            rustix::fs::lgetxattr(path, OsStr::from_bytes(name), &mut value[..]).unwrap();
+        let length = rustix::fs::lgetxattr(path, OsStr::from_bytes(name), &mut value[..]).unwrap();
         found.insert(name.to_vec(), value[..length].to_vec());
     }
     let expected = inode.attributes.map(|set| tree.attributes()[set as usize].clone());
