@@ -4,14 +4,17 @@
 //!
 //! ```text
 //! Settings -> BuildPlan -> SourceTree -> KernelConfig -> KernelArtifacts -> Rootfs -> Image
+//! Settings + Image + Container -> Machine -> Outcome
 //! ```
 //!
 //! A room (a module with a folder) never imports one to its right; only
-//! [`pipeline`] joins them. The leaves [`proc`], [`digest`], [`fsutil`], [`listing`]
-//! and [`nearest`](mod@nearest) know no room, and every room may speak through [`report::Event`].
+//! [`pipeline`] joins them. The leaves [`proc`], [`digest`], [`fsutil`], [`http`],
+//! [`listing`] and [`nearest`](mod@nearest) know no room, and every room may speak
+//! through [`report::Event`].
 
 pub mod digest;
 pub mod fsutil;
+pub mod http;
 pub mod listing;
 pub mod nearest;
 pub mod proc;
@@ -29,6 +32,8 @@ pub mod content;
 pub mod pack;
 
 pub mod store;
+
+pub mod container;
 
 pub mod vm;
 

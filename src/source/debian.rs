@@ -21,10 +21,10 @@ use crate::proc::{Error as ProgramError, Program, interrupt};
 use crate::report::{Event, Reporter, Stage, Total, Unit};
 use crate::settings::{KernelRequest, KernelVersion, Series};
 
-use super::http::{Client, Method, Patience};
 use super::{
     Archive, Error, Options, Provenance, Provider, Resolved, Verified, decompress, record,
 };
+use crate::http::{Client, Method, Patience};
 
 /// A package in one exact version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -279,7 +279,7 @@ fn check_reachable(apt: &Apt, patience: Patience) -> Result<(), Error> {
     if answers.is_empty() || answers.iter().any(Result::is_ok) {
         return Ok(());
     }
-    answers.into_iter().collect()
+    Ok(answers.into_iter().collect::<Result<(), _>>()?)
 }
 
 /// One URL a server, of what `apt-get update --print-uris` lists; `None` if

@@ -7,8 +7,6 @@
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
@@ -16,12 +14,13 @@ use ureq::Body;
 use ureq::http::{HeaderMap, Response};
 
 use crate::fsutil;
-use crate::proc::interrupt;
+use crate::http::{
+    self, Client, Method, Patience, Pieces, broke_off, header, is_passing, is_passing_status,
+};
 use crate::report::{Event, Reporter, Stage, Total, Unit};
 
 use super::Error;
 use super::decompress::Compression;
-use super::http::{Client, Method, Patience, Pieces, broke_off, header};
 use super::record;
 
 /// What the server said of the file when the download began.
@@ -61,9 +60,9 @@ pub(super) fn download(
 pub(super) fn persist<T>(
     patience: Patience,
     reporter: &dyn Reporter,
-    act: impl FnMut() -> Result<T, Error>,
+    mut act: impl FnMut() -> Result<T, http::Error>,
 ) -> Result<T, Error> {
-    retry(patience, reporter, || false, act)
+    retry(patience, reporter, || false, || Ok(act()?))
 }
 
 /// As [`persist`]; an attempt that `progressed` is not counted.
@@ -71,21 +70,12 @@ fn retry<T>(
     patience: Patience,
     reporter: &dyn Reporter,
     progressed: impl Fn() -> bool,
-    mut act: impl FnMut() -> Result<T, Error>,
+    act: impl FnMut() -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let mut failures = 0;
-    loop {
-        let error = match act() {
-            Ok(value) => return Ok(value),
-            Err(error) => error,
-        };
-        failures = if progressed() { 1 } else { failures + 1 };
-        if !transient(&error) || failures >= patience.attempts {
-            return Err(error);
-        }
-        reporter.note(format!("{}; trying again", super::error::chain(&error)));
-        pause(patience.backoff * 2u32.saturating_pow(failures - 1))?;
-    }
+    let note = |error: &Error| {
+        reporter.note(format!("{}; trying again", super::error::chain(error)));
+    };
+    http::retry(patience, act, progressed, transient, note)
 }
 
 /// Removes a partial file and what is known of it.
@@ -110,12 +100,9 @@ fn length(path: &Path) -> u64 {
 /// Whether the same request may do better in a moment.
 fn transient(error: &Error) -> bool {
     match error {
-        Error::Unreachable { source, .. } => !matches!(
-            **source,
-            ureq::Error::BadUri(_) | ureq::Error::InvalidProxyUrl | ureq::Error::TooManyRedirects
-        ),
+        Error::Unreachable { source, .. } => is_passing(source),
         Error::NoAnswer { .. } | Error::BrokeOff { .. } => true,
-        Error::Status { status, .. } => matches!(status, 408 | 429 | 500..),
+        Error::Status { status, .. } => is_passing_status(*status),
         _ => false,
     }
 }
@@ -127,17 +114,6 @@ fn hopeless(error: &Error) -> bool {
         Error::Io(error) => error.kind() == std::io::ErrorKind::StorageFull,
         _ => false,
     }
-}
-
-fn pause(time: Duration) -> Result<(), Error> {
-    let end = Instant::now() + time;
-    while Instant::now() < end {
-        if let Some(signal) = interrupt::requested() {
-            return Err(Error::Interrupted(signal));
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
 }
 
 fn attempt(
@@ -265,7 +241,7 @@ fn store(
     file.sync_all()?;
     match origin.total {
         Some(total) if total != done => {
-            Err(broke_off(&origin.url, done, std::io::ErrorKind::UnexpectedEof.into()))
+            Err(broke_off(&origin.url, done, std::io::ErrorKind::UnexpectedEof.into()).into())
         }
         _ => Ok(()),
     }

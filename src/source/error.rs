@@ -2,6 +2,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::http;
 use crate::proc::{self, interrupt};
 use crate::report::Fault;
 use crate::settings::{KernelRequest, KernelVersion};
@@ -196,6 +197,20 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         next = cause.source();
     }
     text
+}
+
+/// Variant by variant: a provider's failure is told apart by them.
+impl From<http::Error> for Error {
+    fn from(error: http::Error) -> Self {
+        match error {
+            http::Error::Unreachable { url, source } => Self::Unreachable { url, source },
+            http::Error::NoAnswer { url, after } => Self::NoAnswer { url, after },
+            http::Error::Status { url, status } => Self::Status { url, status },
+            http::Error::BrokeOff { url, done, source } => Self::BrokeOff { url, done, source },
+            http::Error::Malformed { url, reason } => Self::Malformed { url, reason },
+            http::Error::Interrupted(signal) => Self::Interrupted(signal),
+        }
+    }
 }
 
 impl Error {

@@ -8,8 +8,8 @@ use crate::digest::{Algorithm, Digest};
 use crate::fsutil;
 use crate::report::Reporter;
 
-use super::http::Client;
 use super::{Error, Options, Patch, download};
+use crate::http::Client;
 
 /// What stands between a patch's URL and its checksum.
 const CHECKSUM: &str = "#sha256=";
@@ -79,7 +79,9 @@ fn checked(
 
 fn get(url: &str, options: &Options, reporter: &dyn Reporter) -> Result<Vec<u8>, Error> {
     let client = Client::new(options.patience);
-    download::persist(options.patience, reporter, || client.small(url, options.patience.contact))
+    download::persist(options.patience, reporter, || {
+        Ok(client.small(url, options.patience.contact)?)
+    })
 }
 
 fn split(text: &str) -> Result<(&str, Option<Digest>), Error> {

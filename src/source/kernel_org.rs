@@ -18,10 +18,10 @@ use crate::settings::{KernelRequest, KernelVersion, Series};
 
 use super::download::{discard, download, forget};
 use super::gpg::{self, Verdict};
-use super::http::{Client, Method};
 use super::keys::{CHECKSUM_SIGNERS, Keys, Pin, RELEASE_SIGNERS};
 use super::releases::{Releases, checksum_of, newest_named};
 use super::{Archive, Error, Options, Provenance, Provider, Verified, decompress, record};
+use crate::http::{self, Client, Method};
 
 /// Where a version's files are. A pure value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -138,8 +138,8 @@ fn newest_of(
                     return Ok(version);
                 }
             }
-            Err(Error::Status { status: 403 | 404 | 410, .. }) => {}
-            Err(error) => return Err(error),
+            Err(http::Error::Status { status: 403 | 404 | 410, .. }) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     Err(unknown(request, &format!("{folder}/")))

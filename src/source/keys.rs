@@ -17,7 +17,7 @@ use crate::fsutil;
 use crate::report::Reporter;
 
 use super::Error;
-use super::http::Client;
+use crate::http::Client;
 
 /// A key that we know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,7 +153,7 @@ fn keep(pin: &Pin, client: &Client, url: &str, file: &Path, again: bool) -> Resu
         Ok(key) => key,
         // An old key is better than none.
         Err(_) if file.exists() => return Ok(()),
-        Err(error) => return Err(error),
+        Err(error) => return Err(error.into()),
     };
     // Some directories serve armor, against the draft.
     let armored = std::str::from_utf8(&key).ok().and_then(dearmored);

@@ -16,6 +16,7 @@
 //!   images-v1/<key>/              image.aci and record.json, renamed in as one
 //!     placed.json, laid-out.json  what its copies elsewhere had for stamps
 //!   images-v1/<key>.lock          held while that image is being made
+//!   containers-v1/                container images (laid out by `container`)
 //! ```
 //!
 //! A folder's name carries the version of its layout: a newer layout gets a
@@ -116,6 +117,12 @@ impl Store {
     #[must_use]
     pub fn workspaces(&self) -> PathBuf {
         self.root.join("work-v1")
+    }
+
+    /// Where container images lie.
+    #[must_use]
+    pub fn containers(&self) -> PathBuf {
+        self.root.join("containers-v1")
     }
 
     /// The finished images.

@@ -1,4 +1,4 @@
-//! HTTP, blocking, with limits that hold.
+//! HTTP, blocking, with limits that hold. The one door to the network.
 //!
 //! Proxies come from `https_proxy`, `http_proxy`, `all_proxy` and
 //! `no_proxy`, certificates from the system's store. Every request runs in a
@@ -10,13 +10,13 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_chan
 use std::thread;
 use std::time::{Duration, Instant};
 
+use ureq::config::RedirectAuthHeaders;
 use ureq::http::{HeaderMap, Response};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
 use crate::proc::interrupt;
-
-use super::Error;
+use crate::report::Fault;
 
 /// How often a wait looks whether it should give up.
 const TICK: Duration = Duration::from_millis(50);
@@ -25,6 +25,140 @@ const CHUNK: usize = 128 << 10;
 /// The longest small file (signature, key, list) that is taken, in bytes;
 /// `sha256sums.asc` of v4.x has about one megabyte.
 const SMALL: u64 = 32 << 20;
+
+/// A request that was not answered as it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A server that can't be connected to, or went silent.
+    #[error("can't reach {url}")]
+    Unreachable {
+        /// What was asked for.
+        url: String,
+        /// Why.
+        source: Box<ureq::Error>,
+    },
+    /// A server that did not answer in time.
+    #[error("can't reach {url}: no answer within {} s", .after.as_secs_f32())]
+    NoAnswer {
+        /// What was asked for.
+        url: String,
+        /// How long we waited.
+        after: Duration,
+    },
+    /// A server that answered with an error.
+    #[error("{url}: the server answered with status {status}")]
+    Status {
+        /// What was asked for.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+    },
+    /// A download that broke off.
+    #[error("{url}: the download broke off at {done} bytes")]
+    BrokeOff {
+        /// What was being fetched.
+        url: String,
+        /// Bytes there.
+        done: u64,
+        /// Why.
+        source: io::Error,
+    },
+    /// An answer that can't be understood.
+    #[error("{url}: can't be understood: {reason}")]
+    Malformed {
+        /// What was fetched.
+        url: String,
+        /// What is wrong in it.
+        reason: String,
+    },
+    /// We were asked to stop.
+    #[error("stopped by {0}")]
+    Interrupted(interrupt::Signal),
+}
+
+impl Error {
+    /// What kind of failure this is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Status { status: 404 | 410, .. } => Fault::NotFound,
+            Self::Interrupted(interrupt::Signal::Interrupt) => Fault::Interrupted,
+            Self::Interrupted(interrupt::Signal::Terminate) => Fault::Terminated,
+            _ => Fault::Network,
+        }
+    }
+
+    /// The command or change that mends it, whatever was asked for.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unreachable { .. } | Self::NoAnswer { .. } | Self::BrokeOff { .. } => {
+                Some("check the network and https_proxy".to_owned())
+            }
+            Self::Status { status: 404 | 410, .. } | Self::Interrupted(_) => None,
+            Self::Status { .. } | Self::Malformed { .. } => Some("try again later".to_owned()),
+        }
+    }
+
+    /// Whether the same request may do better in a moment.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable { source, .. } => is_passing(source),
+            Self::NoAnswer { .. } | Self::BrokeOff { .. } => true,
+            Self::Status { status, .. } => is_passing_status(*status),
+            Self::Malformed { .. } | Self::Interrupted(_) => false,
+        }
+    }
+}
+
+/// Whether a failed connection may work in a moment.
+pub(crate) fn is_passing(source: &ureq::Error) -> bool {
+    use ureq::Error::{BadUri, InvalidProxyUrl, TooManyRedirects};
+    !matches!(source, BadUri(_) | InvalidProxyUrl | TooManyRedirects)
+}
+
+/// Whether a status tells of something that passes.
+pub(crate) fn is_passing_status(status: u16) -> bool {
+    matches!(status, 408 | 429 | 500..)
+}
+
+/// Tries until it works, the error is none that `passes`, or the attempts are
+/// used up. An attempt that `progressed` is not counted; `note` gets each
+/// error that is followed by another attempt.
+pub(crate) fn retry<T, E: From<Error>>(
+    patience: Patience,
+    mut act: impl FnMut() -> Result<T, E>,
+    progressed: impl Fn() -> bool,
+    passes: impl Fn(&E) -> bool,
+    note: impl Fn(&E),
+) -> Result<T, E> {
+    let mut failures = 0;
+    loop {
+        let error = match act() {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        failures = if progressed() { 1 } else { failures + 1 };
+        if !passes(&error) || failures >= patience.attempts {
+            return Err(error);
+        }
+        note(&error);
+        pause(patience.backoff * 2u32.saturating_pow(failures - 1))?;
+    }
+}
+
+/// Waits, unless we are asked to stop.
+fn pause(time: Duration) -> Result<(), Error> {
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        if let Some(signal) = interrupt::requested() {
+            return Err(Error::Interrupted(signal));
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
 
 /// How long to wait for whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,9 +185,19 @@ impl Default for Patience {
     }
 }
 
+/// Whether a server must prove who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Certificates {
+    /// By a certificate that the system trusts.
+    #[default]
+    Checked,
+    /// The user turned it off.
+    Any,
+}
+
 /// What a request asks for besides its URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Method {
+pub(crate) enum Method {
     /// Only whether it is there.
     Head,
     /// The content.
@@ -62,17 +206,26 @@ pub(super) enum Method {
 
 /// A client; cheap to clone, keeps its connections.
 #[derive(Debug, Clone)]
-pub(super) struct Client {
+pub(crate) struct Client {
     agent: Agent,
-    pub(super) patience: Patience,
+    pub(crate) patience: Patience,
 }
 
 impl Client {
-    pub(super) fn new(patience: Patience) -> Self {
-        let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
+    pub(crate) fn new(patience: Patience) -> Self {
+        Self::with_certificates(patience, Certificates::Checked)
+    }
+
+    pub(crate) fn with_certificates(patience: Patience, certificates: Certificates) -> Self {
+        let tls = TlsConfig::builder()
+            .root_certs(RootCerts::PlatformVerifier)
+            .disable_verification(certificates == Certificates::Any)
+            .build();
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .tls_config(tls)
+            // A server that sends us elsewhere must not send our password there.
+            .redirect_auth_headers(RedirectAuthHeaders::Never)
             .user_agent(concat!("stage1-builder/", env!("CARGO_PKG_VERSION")))
             // The thread of a request that we gave up must end, too.
             .timeout_resolve(Some(patience.contact))
@@ -85,7 +238,7 @@ impl Client {
     }
 
     /// Sends a request and waits at most `within` for the answer's head.
-    pub(super) fn open(
+    pub(crate) fn open(
         &self,
         method: Method,
         url: &str,
@@ -109,7 +262,7 @@ impl Client {
     }
 
     /// A small file's content; any status but 200 is an error.
-    pub(super) fn small(&self, url: &str, within: Duration) -> Result<Vec<u8>, Error> {
+    pub(crate) fn small(&self, url: &str, within: Duration) -> Result<Vec<u8>, Error> {
         let response = self.open(Method::Get, url, &[], within)?;
         if response.status() != 200 {
             return Err(Error::Status { url: url.to_owned(), status: response.status().as_u16() });
@@ -123,14 +276,14 @@ impl Client {
     }
 
     /// As [`Client::small`], as text.
-    pub(super) fn text(&self, url: &str, within: Duration) -> Result<String, Error> {
+    pub(crate) fn text(&self, url: &str, within: Duration) -> Result<String, Error> {
         String::from_utf8(self.small(url, within)?)
             .map_err(|_| Error::Malformed { url: url.to_owned(), reason: "not UTF-8".to_owned() })
     }
 }
 
 /// An error of a body, or the request to stop that caused it.
-pub(super) fn broke_off(url: &str, done: u64, source: io::Error) -> Error {
+pub(crate) fn broke_off(url: &str, done: u64, source: io::Error) -> Error {
     match interrupt::requested() {
         Some(signal) => Error::Interrupted(signal),
         None => Error::BrokeOff { url: url.to_owned(), done, source },
@@ -138,7 +291,7 @@ pub(super) fn broke_off(url: &str, done: u64, source: io::Error) -> Error {
 }
 
 /// A header's text, if it has one.
-pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(crate) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name).and_then(|value| value.to_str().ok())
 }
 
@@ -161,14 +314,14 @@ fn wait<T>(receiver: &Receiver<T>, within: Duration) -> Result<Result<T, ()>, Er
 
 /// A body as it comes: an error when nothing came for too long, when it ends
 /// before its announced length, or when we are asked to stop.
-pub(super) struct Pieces {
+pub(crate) struct Pieces {
     receiver: Receiver<io::Result<Vec<u8>>>,
     stall: Duration,
     piece: io::Cursor<Vec<u8>>,
 }
 
 impl Pieces {
-    pub(super) fn of(response: Response<Body>, stall: Duration) -> Self {
+    pub(crate) fn of(response: Response<Body>, stall: Duration) -> Self {
         let (send, receiver) = sync_channel(8);
         let reader = response.into_body().into_with_config().limit(u64::MAX).reader();
         thread::spawn(move || pass_on(reader, &send));
