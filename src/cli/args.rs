@@ -37,6 +37,8 @@ pub(super) struct Global {
 pub(super) enum Verb {
     /// Build a kernel and package it as a stage1-kvm image
     Build(Build),
+    /// Run a command, in a container or on the host's own root, on a kernel
+    Run(Box<super::run::Run>),
     /// Show every setting, its value and where that comes from
     Config(Config),
 }

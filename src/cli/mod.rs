@@ -4,6 +4,7 @@ mod args;
 mod build;
 mod config;
 mod output;
+mod run;
 
 use std::process::ExitCode;
 
@@ -17,11 +18,12 @@ pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
     interrupt::install();
     let result = match &arguments.verb {
-        Verb::Build(build) => build::run(&arguments.global, build),
-        Verb::Config(config) => config::run(&arguments.global, config),
+        Verb::Build(build) => build::run(&arguments.global, build).map(|()| ExitCode::SUCCESS),
+        Verb::Config(config) => config::run(&arguments.global, config).map(|()| ExitCode::SUCCESS),
+        Verb::Run(run) => run::run(&arguments.global, run),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => output::failure(&error),
     }
 }

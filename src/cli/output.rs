@@ -2,10 +2,13 @@
 
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
 
 use stage1_builder::pipeline;
 use stage1_builder::report::{Lines, Reporter, Terminal, Verbosity};
+use stage1_builder::vm::SharedWriter;
 
 use super::args::Global;
 
@@ -56,4 +59,64 @@ pub(super) fn failure(error: &pipeline::Error) -> ExitCode {
     // There is nobody to tell that stderr is gone.
     _ = io::stderr().lock().write_all(text.as_bytes());
     ExitCode::from(error.fault().exit_code())
+}
+
+/// One of our streams, byte for byte: nothing waits for the end of a line.
+pub(super) struct Unbuffered(Option<std::fs::File>);
+
+impl Unbuffered {
+    /// Standard output.
+    pub(super) fn stdout() -> Self {
+        Self::of(io::stdout())
+    }
+
+    /// Standard error.
+    pub(super) fn stderr() -> Self {
+        Self::of(io::stderr())
+    }
+
+    fn of(stream: impl std::os::fd::AsFd) -> Self {
+        Self(stream.as_fd().try_clone_to_owned().ok().map(Into::into))
+    }
+}
+
+impl Write for Unbuffered {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Some(file) => file.write(bytes),
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Where the kernel's console goes: `-` is stderr, all else a file.
+pub(super) fn console(path: &Path) -> Result<SharedWriter, pipeline::Error> {
+    let writer: Box<dyn Write + Send> = if path == Path::new("-") {
+        Box::new(Unbuffered::stderr())
+    } else {
+        let file = fs_err::OpenOptions::new().create(true).append(true).open(path);
+        Box::new(file.map_err(pipeline::Error::Output)?)
+    };
+    Ok(Arc::new(Mutex::new(writer)))
+}
+
+/// Lines of the console that are shown with an error.
+const TAIL: usize = 25;
+
+/// The last lines of the console, before the error that they explain.
+pub(super) fn console_tail(console: &str) {
+    let lines: Vec<&str> = console.lines().filter(|line| !line.trim().is_empty()).collect();
+    if lines.is_empty() {
+        return;
+    }
+    let from = lines.len().saturating_sub(TAIL);
+    let mut text = String::from("the console's last lines:\n");
+    for line in &lines[from..] {
+        text.push_str(&format!("  | {line}\n"));
+    }
+    _ = io::stderr().lock().write_all(text.as_bytes());
 }

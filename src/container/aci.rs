@@ -13,7 +13,7 @@ use super::process::{MountPoint, Process};
 use super::squashfs::Writer;
 use super::tar::{Entry, Kind};
 use super::unpack::Watched;
-use super::{Container, Error, Options};
+use super::{Container, Error, Limits, Options};
 use crate::digest::{Algorithm, Digest, DigestReader};
 use crate::pack::aci::{Manifest, NameValue};
 use crate::report::{Reporter, Stage};
@@ -51,6 +51,23 @@ struct Mount {
     path: String,
     #[serde(default)]
     read_only: bool,
+}
+
+/// Writes the root filesystem of a stage1 image, as it is without the image
+/// below it, to an empty file as squashfs; gives back the file, not synced.
+///
+/// # Errors
+/// When the image is damaged or is none, or the file can't be written.
+pub fn stage1_rootfs(path: &Path, file: std::fs::File) -> Result<std::fs::File, Error> {
+    let what = path.display().to_string();
+    let section = Section::of_file(path)?;
+    let (_, mut plain) =
+        decompress::decoder(section.reader()).map_err(|source| Error::damaged(&what, source))?;
+    let mut unpacker = Unpacker::new(Writer::new(file)?, Limits::default(), Whiteouts::Plain);
+    let mut manifest = None;
+    unpacker
+        .apply(&mut plain, &what, |entry, bytes| sort_out(entry, bytes, &mut manifest, &what))?;
+    Ok(unpacker.finish()?)
 }
 
 /// The unpacked image of a file.

@@ -48,6 +48,7 @@ mod unpack;
 
 use std::path::{Path, PathBuf};
 
+pub use aci::stage1_rootfs;
 pub use error::Error;
 pub use process::{MountPoint, Process};
 pub use reference::{Reference, RegistryName, Root};

@@ -15,7 +15,7 @@ use super::scan::{Needles, contains};
 ///
 /// # Errors
 /// When it can't be read or is no bzImage with a version.
-pub(super) fn release_of(image: &Path) -> Result<String, Error> {
+pub fn release_of(image: &Path) -> Result<String, Error> {
     let not_an_image = || Error::NotAnImage { path: image.to_owned() };
     let mut file = fs::File::open(image).map_err(Error::Read)?;
     let mut header = [0; 0x210];

@@ -25,7 +25,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use guest::{BIND_HEADERS, GUEST_PROGRAMS, GuestProgram, guest_program, guest_programs_digest};
-pub use kernel_image::REBOOT_TEXT;
+pub use kernel_image::{REBOOT_TEXT, release_of};
 pub use modules::{MODULES, kernel_modules};
 pub use rootfs::{Content, Node, Rootfs};
 pub use stage1::{check, stage1_kvm};

@@ -1,5 +1,5 @@
 use crate::report::Fault;
-use crate::{compile, content, kconfig, pack, settings, source, store};
+use crate::{compile, container, content, kconfig, pack, settings, source, store, vm};
 
 /// A failure of any room. It is told as the room tells it.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +24,19 @@ pub enum Error {
     Pack(#[from] pack::Error),
     #[error(transparent)]
     Store(#[from] store::Error),
+    #[error(transparent)]
+    Container(#[from] container::Error),
+    #[error(transparent)]
+    Vm(#[from] vm::Error),
+    /// Something that the user named is not there, or not what it should be.
+    #[error("{what} {}: {why}", path.display())]
+    Missing { what: &'static str, path: std::path::PathBuf, why: String, hint: String },
+    /// The store has no image that fits.
+    #[error("no image in the store is {asked}")]
+    NoImage { asked: String, hint: String },
+    /// A run that did not end with the command's own end.
+    #[error("{problem}")]
+    Run { problem: String, hint: Option<String>, fault: Fault },
     /// The command line asks for what can't be.
     #[error("{problem}")]
     Usage { problem: String, hint: String },
@@ -49,6 +62,10 @@ impl Error {
             Self::Content(error) => error.fault(),
             Self::Pack(error) => error.fault(),
             Self::Store(error) => error.fault(),
+            Self::Container(error) => error.fault(),
+            Self::Vm(error) => error.fault(),
+            Self::Missing { .. } | Self::NoImage { .. } => Fault::NotFound,
+            Self::Run { fault, .. } => *fault,
             Self::Usage { .. } => Fault::Usage,
             Self::Install { .. } => Fault::MissingTools,
             Self::Output(_) => Fault::Storage,
@@ -68,6 +85,10 @@ impl Error {
             Self::Content(error) => error.hint(),
             Self::Pack(error) => error.hint(),
             Self::Store(error) => error.hint(),
+            Self::Container(error) => error.hint(),
+            Self::Vm(error) => error.hint(),
+            Self::Missing { hint, .. } | Self::NoImage { hint, .. } => Some(hint.clone()),
+            Self::Run { hint, .. } => hint.clone(),
             Self::Usage { hint, .. } => Some(hint.clone()),
             Self::Install { .. } => {
                 Some("check the package sources, then run the command by hand".into())

@@ -9,6 +9,7 @@ mod kernel;
 pub mod key;
 mod plan;
 mod provenance;
+mod run;
 mod tools;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use crate::{content, pack};
 pub use error::Error;
 pub use plan::{BuildPlan, plan};
 pub use provenance::Provenance;
+pub use run::{KernelChoice, MountSpec, Ran, RunRequest, VolumeKind, VolumeSpec, plan_run, run};
 pub use tools::provide as provide_tools;
 
 /// A finished image, at its place.
@@ -32,7 +34,8 @@ pub struct Built {
     pub record: Record,
 }
 
-/// Builds what the settings say, or finds that it is there.
+/// Builds what the settings say, or finds that it is there, and brings it to
+/// its place.
 ///
 /// # Errors
 /// Those of every room.
@@ -42,17 +45,27 @@ pub fn build(settings: &Settings, refresh: bool, reporter: &dyn Reporter) -> Res
     }
     let store = Store::new(&settings.cache_dir);
     let plan = plan(settings, &store, refresh, reporter)?;
+    let record = in_store(settings, &store, &plan, reporter)?;
+    place(settings, &store, &plan, record, reporter)
+}
+
+/// The image of what the settings say, in the store; built if it is not there.
+fn in_store(
+    settings: &Settings,
+    store: &Store,
+    plan: &BuildPlan,
+    reporter: &dyn Reporter,
+) -> Result<Record, Error> {
     if let Some(record) = store.images().get(&plan.image_key) {
-        return place(settings, &store, &plan, record, reporter);
+        return Ok(record);
     }
     let _lock = store.images().lock(&plan.image_key, || {
         reporter.note("another process builds the same image: waiting for it");
     })?;
-    let record = match store.images().get(&plan.image_key) {
-        Some(record) => record,
-        None => make(settings, &store, &plan, reporter)?,
-    };
-    place(settings, &store, &plan, record, reporter)
+    match store.images().get(&plan.image_key) {
+        Some(record) => Ok(record),
+        None => make(settings, store, plan, reporter),
+    }
 }
 
 fn make(
@@ -85,6 +98,7 @@ fn make(
         name: settings.image_name.clone(),
         kernel: plan.version.to_string(),
         release: kernel.artifacts.release.clone(),
+        labels: manifest.labels.iter().cloned().map(|label| (label.name, label.value)).collect(),
     };
     image.commit(&record)?;
     let size = text::bytes(record.size);

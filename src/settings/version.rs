@@ -186,6 +186,19 @@ pub enum KernelRequest {
     Mainline,
 }
 
+impl KernelRequest {
+    /// Whether this version can be what is asked for; of a word for whatever
+    /// is newest today, every version can.
+    #[must_use]
+    pub fn fits(&self, version: &KernelVersion) -> bool {
+        match self {
+            Self::Exact(exact) => exact == version,
+            Self::Series(series) => *series == version.series(),
+            Self::Stable | Self::Longterm | Self::Mainline => true,
+        }
+    }
+}
+
 impl fmt::Display for KernelRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -28,6 +28,22 @@ pub struct Record {
     pub kernel: String,
     /// The modules folder's name, `uname -r`.
     pub release: String,
+    /// The labels of its manifest.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// An image in the store.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Its key.
+    pub key: String,
+    /// Its file.
+    pub file: PathBuf,
+    /// What is known of it.
+    pub record: Record,
+    /// When it came into the store.
+    pub made: std::time::SystemTime,
 }
 
 /// Finished images by key.
@@ -68,6 +84,20 @@ impl ImageStore {
             serde_json::from_slice(&fs::read(self.folder(key).join("record.json")).ok()?).ok()?;
         let size = fs::metadata(self.file(key)).ok()?.len();
         (size == record.size).then_some(record)
+    }
+
+    /// Every image that is there and whole, in no order.
+    #[must_use]
+    pub fn all(&self) -> Vec<Found> {
+        let entries = fs::read_dir(&self.root).into_iter().flatten().flatten();
+        entries.filter_map(|entry| self.found(&entry.file_name().to_string_lossy())).collect()
+    }
+
+    fn found(&self, name: &str) -> Option<Found> {
+        let key = Digest::from_hex(Algorithm::Sha256, name)?;
+        let record = self.get(&key)?;
+        let made = fs::metadata(self.folder(&key).join("record.json")).ok()?.modified().ok()?;
+        Some(Found { key: name.to_owned(), file: self.file(&key), record, made })
     }
 
     /// The image's file.
@@ -242,6 +272,7 @@ mod tests {
             name: "example.com/kernel".into(),
             kernel: "6.12.1".into(),
             release: "6.12.1-test".into(),
+            labels: BTreeMap::new(),
         }
     }
 

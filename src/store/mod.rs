@@ -15,6 +15,8 @@
 //!   work-v1/<...>.make.lock       held by it, make and the compilers
 //!   images-v1/<key>/              image.aci and record.json, renamed in as one
 //!     placed.json, laid-out.json  what its copies elsewhere had for stamps
+//!   kernels-v1/<file's digest>/   a kernel and its folder, taken out of an image to be booted
+//!   host-v1/kvm.json              whether guests run under KVM on this host
 //!   images-v1/<key>.lock          held while that image is being made
 //!   containers-v1/                container images (laid out by `container`)
 //! ```
@@ -34,7 +36,7 @@ use std::path::{Path, PathBuf};
 use crate::proc::interrupt;
 use crate::report::Fault;
 
-pub use images::{ImageStore, Record};
+pub use images::{Found, ImageStore, Record};
 pub use workspace::{SourceStamp, Workspace};
 
 /// Something in the store could not be read or written.
@@ -123,6 +125,18 @@ impl Store {
     #[must_use]
     pub fn containers(&self) -> PathBuf {
         self.root.join("containers-v1")
+    }
+
+    /// Where kernels lie, taken out of their images to be booted.
+    #[must_use]
+    pub fn kernels(&self) -> PathBuf {
+        self.root.join("kernels-v1")
+    }
+
+    /// What was found out about this host.
+    #[must_use]
+    pub fn host(&self) -> PathBuf {
+        self.root.join("host-v1")
     }
 
     /// The finished images.

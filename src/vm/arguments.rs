@@ -60,6 +60,20 @@ pub fn arguments(machine: &Machine, wiring: &Wiring<'_>) -> Vec<String> {
     args.list
 }
 
+/// The command line as one could type it; where a run has sockets, this has
+/// its own terminal, and no command comes of it but the kernel's boot.
+#[must_use]
+pub fn command_line(machine: &Machine) -> String {
+    let wiring = Wiring {
+        initramfs: Path::new("initramfs.cpio"),
+        serial: 3,
+        console: 4,
+        ports: [5, 6, 7, 8, 9],
+    };
+    let program = crate::proc::Program::new(&machine.qemu);
+    program.args(arguments(machine, &wiring)).to_string()
+}
+
 /// Without what a guest of ours has no use for: each costs time at boot.
 fn board(machine: &Machine) -> &'static str {
     match machine.kind {

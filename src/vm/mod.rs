@@ -35,7 +35,7 @@ mod run;
 mod streams;
 
 pub use accel::{Accel, Finding, Kvm};
-pub use arguments::{Wiring, arguments};
+pub use arguments::{Wiring, arguments, command_line};
 pub use error::Error;
 pub use folder::RunFolder;
 pub use machine::{Disk, Forward, Kernel, Limits, Machine, MachineKind, Share};

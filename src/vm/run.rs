@@ -82,11 +82,7 @@ pub(super) enum Happening {
 ///
 /// # Errors
 /// When it can't be started. What becomes of it then is the outcome.
-pub fn run(
-    machine: &Machine,
-    folder: &RunFolder,
-    streams: &mut Streams,
-) -> Result<Outcome, Error> {
+pub fn run(machine: &Machine, folder: &RunFolder, streams: &mut Streams) -> Result<Outcome, Error> {
     let initramfs = folder.path().join("initramfs.cpio");
     fs::write(&initramfs, initramfs::archive(machine)).map_err(Error::folder(&initramfs))?;
     let (tell, hear) = channel();
@@ -163,8 +159,7 @@ fn start(
     if let Some(requests) = streams.requests.take() {
         forward(requests, tell.clone());
     }
-    let ports =
-        Ports { control, stdin: Some(take()), stdout: Some(take()), stderr: Some(take()) };
+    let ports = Ports { control, stdin: Some(take()), stdout: Some(take()), stderr: Some(take()) };
     Ok((qemu, ports))
 }
 

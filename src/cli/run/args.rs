@@ -10,10 +10,8 @@ use clap::{ArgAction, Args};
 
 /// `run`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "A time is a number of seconds, or has a unit: 500ms, 5s, 2m, 1h.\n\
-                  The exit code is the command's own; 128+n when signal n killed it."
-)]
+#[command(after_help = "A time is a number of seconds, or has a unit: 500ms, 5s, 2m, 1h.\n\
+                  The exit code is the command's own; 128+n when signal n killed it.")]
 pub(crate) struct Run {
     /// What to run it in: docker://NAME[:TAG|@DIGEST], an ACI, an OCI layout or archive, a docker archive, a folder; left out: the host's own root
     #[arg(value_name = "IMAGE")]
@@ -105,7 +103,12 @@ pub(crate) struct Run {
     #[arg(long, value_name = "NAME", help_heading = "Machine", default_value = "qemu")]
     pub(super) hypervisor: Hypervisor,
     /// QEMU's program
-    #[arg(long, value_name = "PROGRAM", help_heading = "Machine", default_value = "qemu-system-x86_64")]
+    #[arg(
+        long,
+        value_name = "PROGRAM",
+        help_heading = "Machine",
+        default_value = "qemu-system-x86_64"
+    )]
     pub(super) qemu: String,
     /// An argument for QEMU; may be repeated
     #[arg(long, value_name = "ARGUMENT", help_heading = "Machine", allow_hyphen_values = true)]

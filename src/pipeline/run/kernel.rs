@@ -1,14 +1,18 @@
 //! The kernel that a request means, ready to boot.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::content;
+use crate::digest::Digest;
 use crate::report::Reporter;
-use crate::settings::Settings;
-use crate::store::{BootKernel, Record, Store};
+use crate::settings::{KernelVersion, Settings};
+use crate::store::{Found, Store};
 use crate::vm;
 
-use super::super::{Error, image};
+use super::super::{Error, in_store, plan};
+use super::boot;
 use super::request::{KernelChoice, RunRequest};
 
 /// A kernel and what goes with it.
@@ -27,26 +31,42 @@ pub(super) fn provide(
     store: &Store,
     reporter: &dyn Reporter,
 ) -> Result<Provided, Error> {
-    let file = match &request.kernel {
+    let image = match &request.kernel {
         KernelChoice::File(path) => return file(path),
-        KernelChoice::Image(path) => path.clone(),
+        KernelChoice::Image(path) => Image::of_file(path)?,
         KernelChoice::Settings => built(request, settings, store, reporter)?,
         KernelChoice::Named { name, labels } => named(store, name, labels)?,
         KernelChoice::Id(id) => by_id(store, id)?,
     };
-    let boot = store.kernels().get_or_make(&file, reporter)?;
-    Ok(from_store(boot))
+    let boot = boot::provide(&store.kernels(), &image.file, &image.digest, reporter)?;
+    let kernel =
+        vm::Kernel { file: boot.kernel, release: Some(boot.release.clone()), virtio_console: true };
+    let modules_folder = format!("{}/{}", content::MODULES, boot.release);
+    Ok(Provided { kernel, modules: Some(boot.image), modules_folder })
 }
 
-fn from_store(boot: BootKernel) -> Provided {
-    Provided {
-        kernel: vm::Kernel {
-            file: boot.kernel,
-            release: Some(boot.release.clone()),
-            virtio_console: true,
-        },
-        modules: Some(boot.modules),
-        modules_folder: boot.release,
+/// The file of an image.
+struct Image {
+    file: PathBuf,
+    /// SHA-256 of the file.
+    digest: Digest,
+}
+
+impl Image {
+    fn of_file(path: &Path) -> Result<Self, Error> {
+        let digest = Digest::sha256_of_file(path).map_err(|error| Error::Missing {
+            what: "the image",
+            path: path.to_owned(),
+            why: error.to_string(),
+            hint: "--stage1-path takes the file of an image, stage1-kvm-....aci".to_owned(),
+        })?;
+        Ok(Self { file: path.to_owned(), digest })
+    }
+}
+
+impl From<Found> for Image {
+    fn from(found: Found) -> Self {
+        Self { file: found.file, digest: found.record.file }
     }
 }
 
@@ -58,68 +78,76 @@ fn file(path: &Path) -> Result<Provided, Error> {
         why,
         hint: "--kernel takes a version (6.12) or the path of a bzImage or vmlinux".to_owned(),
     };
-    let found = vm::KernelFile::read(path).map_err(|error| missing(error.to_string()))?;
     let file = fs_err::canonicalize(path).map_err(|error| missing(error.to_string()))?;
-    let kernel = vm::Kernel { file, release: found.release, virtio_console: true };
+    let mut magic = [0; 4];
+    let read = fs_err::File::open(&file).and_then(|mut file| file.read_exact(&mut magic));
+    read.map_err(|error| missing(error.to_string()))?;
+    let release = if magic == *b"\x7fELF" {
+        None
+    } else {
+        Some(content::release_of(&file).map_err(|error| missing(error.to_string()))?)
+    };
+    let kernel = vm::Kernel { file, release, virtio_console: true };
     Ok(Provided { kernel, modules: None, modules_folder: String::new() })
 }
 
-/// The settings' kernel. Where it can't be planned (no compiler, no source),
-/// the newest that fits of those in the store does as well, and is said.
+/// The settings' kernel. Where it can't be had (no compiler, no source), the
+/// newest that fits of those in the store does as well, and is said.
 fn built(
     request: &RunRequest,
     settings: &Settings,
     store: &Store,
     reporter: &dyn Reporter,
-) -> Result<PathBuf, Error> {
-    match image(settings, request.refresh, reporter) {
-        Ok((file, _)) => Ok(file),
-        Err(error) => {
-            let fits = |record: &Record| {
-                record.name == settings.image_name && settings.kernel.fits(&record.kernel)
-            };
-            let (file, record) = best(store, fits).ok_or(error)?;
-            let id = record.id.short();
-            reporter.note(format!("taking {} ({id}) as it is in the store", record.kernel));
-            Ok(file)
-        }
-    }
+) -> Result<Image, Error> {
+    let made = plan(settings, store, request.refresh, reporter).and_then(|plan| {
+        let record = in_store(settings, store, &plan, reporter)?;
+        Ok(Image { file: store.images().file(&plan.image_key), digest: record.file })
+    });
+    made.or_else(|error| {
+        let fits = |found: &Found| {
+            found.record.name == settings.image_name
+                && version(found).is_some_and(|version| settings.kernel.fits(&version))
+        };
+        let found = best(store, fits).ok_or(error)?;
+        reporter.note(format!("taking {} as it is in the store", found.record.kernel));
+        Ok(found.into())
+    })
 }
 
-fn named(
-    store: &Store,
-    name: &str,
-    labels: &BTreeMap<String, String>,
-) -> Result<PathBuf, Error> {
-    let fits = |record: &Record| {
-        let has = |(label, value): (&String, &String)| record.labels.get(label) == Some(value);
-        record.name == name && labels.iter().all(has)
+fn named(store: &Store, name: &str, labels: &BTreeMap<String, String>) -> Result<Image, Error> {
+    let fits = |found: &Found| {
+        let has =
+            |(label, value): (&String, &String)| found.record.labels.get(label) == Some(value);
+        found.record.name == name && labels.iter().all(has)
     };
-    let asked = labels.iter().map(|(label, value)| format!(",{label}={value}"));
     let missing = || {
+        let asked = labels.iter().map(|(label, value)| format!(",{label}={value}"));
         let version = labels.get("kernelversion").map_or("VERSION", String::as_str);
         Error::NoImage {
             asked: format!("{name}{}", asked.collect::<String>()),
             hint: format!("build it: stage1-builder build {version}"),
         }
     };
-    best(store, fits).map(|(file, _)| file).ok_or_else(missing)
+    best(store, fits).map(Image::from).ok_or_else(missing)
 }
 
-fn by_id(store: &Store, id: &str) -> Result<PathBuf, Error> {
+fn by_id(store: &Store, id: &str) -> Result<Image, Error> {
     let digits = id.strip_prefix("sha512-").or_else(|| id.strip_prefix("sha512:")).unwrap_or(id);
-    // rkt's own least: a few digits fit too much.
-    let fits = |record: &Record| digits.len() >= 8 && record.id.hex().starts_with(digits);
+    // A few digits fit too much.
+    let fits = |found: &Found| digits.len() >= 8 && found.record.id.hex().starts_with(digits);
     let missing = || Error::NoImage {
         asked: id.to_owned(),
         hint: "give at least eight digits of an image that is in the store".to_owned(),
     };
-    best(store, fits).map(|(file, _)| file).ok_or_else(missing)
+    best(store, fits).map(Image::from).ok_or_else(missing)
 }
 
 /// Of those that fit: the newest kernel, and of equals what came last.
-fn best(store: &Store, fits: impl Fn(&Record) -> bool) -> Option<(PathBuf, Record)> {
-    let fitting = store.images().all().into_iter().filter(|found| fits(&found.record));
-    let best = fitting.max_by_key(|found| (found.record.version(), found.made));
-    best.map(|found| (found.file, found.record))
+fn best(store: &Store, fits: impl Fn(&Found) -> bool) -> Option<Found> {
+    let fitting = store.images().all().into_iter().filter(|found| fits(found));
+    fitting.max_by_key(|found| (version(found), found.made))
+}
+
+fn version(found: &Found) -> Option<KernelVersion> {
+    found.record.kernel.parse().ok()
 }

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::container::Process;
-use crate::vm::{
-    Accel, Command, Disk, Machine, MachineKind, Mount, Orders, Share, Volume,
-};
+use crate::vm::{Accel, Command, Disk, Machine, MachineKind, Mount, Orders, Share, Volume};
 
 use super::super::Error;
 use super::kernel::Provided;
@@ -41,9 +39,7 @@ pub(super) fn assemble(
     let mut disks = Vec::new();
     let (mount, process) = match root {
         Root::Host => (share("root", "/".into(), false, &mut shares), None),
-        Root::Folder(path) => {
-            (share("root", path, false, &mut shares), Some(Process::default()))
-        }
+        Root::Folder(path) => (share("root", path, false, &mut shares), Some(Process::default())),
         Root::Image(container) => {
             disks.push(Disk { serial: ROOT_DISK.to_owned(), path: container.rootfs });
             (disk(ROOT_DISK), Some(container.process))
@@ -93,12 +89,7 @@ fn disk(serial: &str) -> Mount {
 
 /// A folder of the host over 9p. What can't be written to may be cached at
 /// will; what can, as far as mmap needs it.
-fn share(
-    tag: &str,
-    path: std::path::PathBuf,
-    writable: bool,
-    shares: &mut Vec<Share>,
-) -> Mount {
+fn share(tag: &str, path: std::path::PathBuf, writable: bool, shares: &mut Vec<Share>) -> Mount {
     shares.push(Share { tag: tag.to_owned(), path, writable });
     let cache = if writable { "mmap" } else { "loose" };
     Mount {

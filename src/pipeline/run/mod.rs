@@ -4,6 +4,7 @@
 //! request -> kernel (store, build) + root (host, image) -> Machine -> Outcome
 //! ```
 
+mod boot;
 mod kernel;
 mod machine;
 mod request;
