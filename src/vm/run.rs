@@ -263,7 +263,8 @@ impl Run<'_> {
                 streams::outward(port, writer, self.tell.clone());
             }
         }
-        if let Some(port) = self.ports.stdin.take() {
+        // Ours stays open: what the guest has not taken yet would be lost.
+        if let Some(Ok(port)) = self.ports.stdin.as_ref().map(UnixStream::try_clone) {
             let typed = streams.interruptible.then(|| self.tell.clone());
             let input = streams.stdin.take().unwrap_or_else(|| Box::new(std::io::empty()));
             streams::inward(input, port, typed);

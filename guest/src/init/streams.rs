@@ -141,6 +141,8 @@ fn outward(mut from: File, mut to: File) {
         let kind = if count == 0 { Kind::End } else { Kind::Data };
         frame[..HEAD].copy_from_slice(&wire::head(kind, count));
         if to.write_all(&frame[..HEAD + count]).is_err() || count == 0 {
+            // Not closed: what the host has not taken yet would be lost.
+            std::mem::forget(to);
             return;
         }
     }
@@ -151,18 +153,16 @@ fn outward(mut from: File, mut to: File) {
 fn inward(from: File, to: File, terminal: bool) {
     let mut from = io::BufReader::with_capacity(64 << 10, from);
     let mut to = Some(to);
+    let mut bytes = vec![0; MOST];
     loop {
+        // By hand: `io::copy` would splice from the port, which loses bytes.
         let Ok(Some((kind, length))) = wire::read_head(&mut from) else { return };
-        let mut rest = (&mut from).take(length as u64);
-        let gone = match &mut to {
-            Some(to) => io::copy(&mut rest, to).is_err(),
-            None => false,
-        };
-        if gone {
-            to = None;
-        }
-        if io::copy(&mut rest, &mut io::sink()).is_err() {
+        let Some(bytes) = bytes.get_mut(..length) else { return };
+        if from.read_exact(bytes).is_err() {
             return;
+        }
+        if to.as_mut().is_some_and(|to| to.write_all(bytes).is_err()) {
+            to = None;
         }
         if kind == Kind::End {
             if terminal && let Some(to) = &mut to {
