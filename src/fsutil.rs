@@ -103,9 +103,14 @@ impl AtomicFolder {
         sweep(folder);
         loop {
             let made = temporary(0o777).tempdir_in(folder).map_err(in_folder(folder))?;
-            let lock = fs::File::open(made.path())?;
-            if is_ours(lock.file(), made.path()) {
-                return Ok(Self { folder: made, _lock: lock });
+            match fs::File::open(made.path()) {
+                Ok(lock) if is_ours(lock.file(), made.path()) => {
+                    return Ok(Self { folder: made, _lock: lock });
+                }
+                Ok(_) => {}
+                // Swept already.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
     }
@@ -365,13 +370,16 @@ mod tests {
     #[test]
     fn sweepers_and_writers_at_once_lose_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let done = std::sync::atomic::AtomicBool::new(false);
+        let (working, done) = std::sync::mpsc::channel::<()>();
         std::thread::scope(|scope| {
-            scope.spawn(|| {
-                while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                    sweep(folder.path());
+            let swept = folder.path();
+            scope.spawn(move || {
+                while done.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+                    sweep(swept);
                 }
             });
+            // Gone at the end, or when something below panics.
+            let _working = working;
             for number in 0..200 {
                 let target = folder.path().join(format!("{}", number % 7));
                 let mut file = AtomicFile::create(&target).unwrap();
@@ -381,7 +389,6 @@ mod tests {
                 fs::write(begun.path().join("file"), "whole").unwrap();
                 begun.commit(&folder.path().join(format!("folder {number}"))).unwrap();
             }
-            done.store(true, std::sync::atomic::Ordering::Relaxed);
         });
         assert_eq!(names(folder.path()).len(), 207);
     }
