@@ -62,7 +62,9 @@ fn files(container: &Container, folder: &Path) -> Vec<String> {
 
 /// What is left in a store that has refused something.
 fn leftovers(store: &Path) -> Vec<PathBuf> {
-    let files = walkdir::WalkDir::new(store).into_iter().map(|entry| entry.unwrap().into_path());
+    // A store that nothing was written to is not even there.
+    let files =
+        walkdir::WalkDir::new(store).into_iter().flatten().map(walkdir::DirEntry::into_path);
     files.filter(|path| path.is_file() && path.extension() != Some("lock".as_ref())).collect()
 }
 
@@ -98,7 +100,7 @@ fn everything() -> Vec<(Vec<u8>, Packed)> {
         .file("empty", b"")
         .file(&long, b"long")
         .entry(header(b'5', 0o1777, (0, 0)), "tmp", b"")
-        .link(b'6', "pipe", "");
+        .entry(header(b'6', 0o600, (0, 0)), "pipe", b"");
     if is_root() {
         let capability = b"\x01\0\0\x02\x0a\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
         lower = lower
@@ -140,7 +142,9 @@ fn config() -> Value {
 fn small(folder: &Path) -> Layout {
     let mut layout = Layout::new(folder.join("layout"));
     let layer = |n: u32| {
-        let bytes: Vec<u8> = (0..30_000).flat_map(|m: u32| (m * m * n).to_le_bytes()).collect();
+        let bytes: Vec<u8> = (0..30_000)
+            .flat_map(|m: u32| m.wrapping_mul(m).wrapping_mul(n).to_le_bytes())
+            .collect();
         Layer::new().file(&format!("file{n}"), &bytes).finish()
     };
     let layers = [(layer(1), Packed::Gzip), (layer(3), Packed::Plain), (layer(7), Packed::Gzip)];
@@ -254,7 +258,7 @@ fn a_registry_is_asked_once_and_what_is_there_is_used() {
     let mut zstd = Layout::new(folder.path().join("zstd"));
     let layer = Layer::new().file("zstd", b"z").finish();
     zstd.image("v1", "amd64", &[(layer, Packed::Zstd)], &json!({}));
-    registry.push(&layout.path, "v1", "me/app:v1", &[]);
+    registry.push(&layout.path, "v1", "me/app:v1", &["--preserve-digests"]);
     registry.push(&layout.path, "v1", "me/docker:v1", &["--format", "v2s2"]);
     registry.push(&zstd.path, "v1", "zstd:latest", &[]);
     let store = folder.path().join("store");
@@ -366,8 +370,6 @@ fn an_altered_blob_is_named_and_nothing_of_it_is_kept() {
     let layout = small(folder.path());
     let registry = Registry::start(folder.path(), "127.0.0.1", "");
     registry.push(&layout.path, "v1", "app:v1", &[]);
-    let altered = Packed::Plain.pack(&fs::read(&layout.path.join("index.json")).unwrap());
-    drop(altered);
     let layer = largest_blob(&layout.path);
     let digest = format!("sha256:{}", layer.file_name().unwrap().to_str().unwrap());
     let mut bytes = fs::read(&layer).unwrap();
@@ -460,7 +462,7 @@ fn an_image_for_other_machines_says_for_which() {
     for entry in index["manifests"].as_array_mut().unwrap() {
         entry.as_object_mut().unwrap().remove("annotations");
     }
-    let mut all = Layout::new(folder.path().join("layout"));
+    let all = Layout::new(folder.path().join("layout"));
     let mut entry =
         all.blob(index.to_string().as_bytes(), "application/vnd.oci.image.index.v1+json");
     entry["annotations"] = json!({"org.opencontainers.image.ref.name": "all"});
@@ -473,7 +475,6 @@ fn an_image_for_other_machines_says_for_which() {
     assert!(error.ends_with("it is for linux/arm64, linux/s390x"), "{error}");
     let arm = Options { arch: Arch::Arm64, ..options(&store) };
     assert_eq!(get(&name, &arm).unwrap().id, container.id);
-    all.image("x", "amd64", &layer("x"), &json!({}));
 }
 
 #[test]
