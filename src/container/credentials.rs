@@ -174,7 +174,7 @@ mod tests {
         }
         assert_eq!(found("{}", "quay.io").unwrap(), None);
         assert_eq!(found(r#"{"auths": {"quay.io": {}}}"#, "quay.io").unwrap(), None);
-        for wrong in ["[]", r#"{"auths": {"quay.io": {"auth": "%"}}}"#, "{"] {
+        for wrong in ["3", r#"{"auths": {"quay.io": {"auth": "%"}}}"#, "{"] {
             assert!(matches!(found(wrong, "quay.io"), Err(Error::Credentials { .. })), "{wrong}");
         }
         let json = r#"{"credHelpers": {"quay.io": "../evil"}}"#;

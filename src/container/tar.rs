@@ -199,8 +199,12 @@ impl<R: Source> Archive<R> {
 impl<R: Source> Read for Archive<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let most = usize::try_from(self.left).unwrap_or(usize::MAX).min(into.len());
+        // Some decompressors take an empty buffer for an error.
+        if most == 0 {
+            return Ok(0);
+        }
         let count = self.from.read(&mut into[..most])?;
-        if count == 0 && most > 0 {
+        if count == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         self.left -= count as u64;

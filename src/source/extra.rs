@@ -79,9 +79,7 @@ fn checked(
 
 fn get(url: &str, options: &Options, reporter: &dyn Reporter) -> Result<Vec<u8>, Error> {
     let client = Client::new(options.patience);
-    download::persist(options.patience, reporter, || {
-        Ok(client.small(url, options.patience.contact)?)
-    })
+    download::persist(options.patience, reporter, || client.small(url, options.patience.contact))
 }
 
 fn split(text: &str) -> Result<(&str, Option<Digest>), Error> {

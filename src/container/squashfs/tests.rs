@@ -280,8 +280,9 @@ fn compare(tree: &Tree, root: &Path, image: &Path) {
         compare_attributes(tree, inode, &path);
         if let Some(names) = tree.names(id) {
             assert_eq!(fs::read_dir(&path).unwrap().count(), names.len(), "{path:?}");
-            let below = |(name, &id): (&Box<[u8]>, &Id)| (id, path.join(OsStr::from_bytes(name)));
-            paths.extend(names.iter().map(below));
+            for (name, &id) in names {
+                paths.push((id, path.join(OsStr::from_bytes(name))));
+            }
         }
     }
 }
