@@ -29,6 +29,16 @@ pub const HEAD: usize = 5;
 /// The most bytes of a frame that is no stream's: orders fit with room.
 const LIMIT: usize = 16 << 20;
 
+/// Which of a session's streams a frame on [`ENTER`] belongs to.
+pub mod stream {
+    /// Standard input.
+    pub const STDIN: u8 = 0;
+    /// Standard output.
+    pub const STDOUT: u8 = 1;
+    /// Standard error.
+    pub const STDERR: u8 = 2;
+}
+
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]

@@ -39,6 +39,8 @@ pub(super) enum Verb {
     Build(Build),
     /// Run a command, in a container or on the host's own root, on a kernel
     Run(Box<super::run::Run>),
+    /// Run a further command, or a shell, in a VM that runs
+    Enter(super::enter::Enter),
     /// Show every setting, its value and where that comes from
     Config(Config),
 }

@@ -3,6 +3,7 @@
 mod args;
 mod build;
 mod config;
+mod enter;
 mod output;
 mod run;
 
@@ -20,6 +21,7 @@ pub(crate) fn main() -> ExitCode {
     let result = match &arguments.verb {
         Verb::Build(build) => build::run(&arguments.global, build).map(|()| ExitCode::SUCCESS),
         Verb::Config(config) => config::run(&arguments.global, config).map(|()| ExitCode::SUCCESS),
+        Verb::Enter(enter) => enter::run(enter),
         Verb::Run(run) => run::run(&arguments.global, run),
     };
     match result {

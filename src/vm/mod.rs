@@ -15,8 +15,9 @@
 //! $XDG_RUNTIME_DIR/stage1-builder/<uuid>/   (else <temp>/stage1-builder-<uid>/<uuid>/)
 //!   lock            held as long as the run lives
 //!   initramfs.cpio  init and its orders
+//!   run.json        what runs there
 //!   enter.sock      where `enter` knocks
-//!   console.log     with `--keep`
+//!   console.log     what the kernel said, if the folder is kept
 //! ```
 //!
 //! A folder whose lock is free is a killed run's, and is swept by the next.
@@ -25,6 +26,7 @@
 mod accel;
 mod arguments;
 mod console;
+mod enter;
 mod error;
 mod folder;
 mod initramfs;
@@ -36,6 +38,7 @@ mod streams;
 
 pub use accel::{Accel, Finding, Kvm};
 pub use arguments::{Wiring, arguments, command_line};
+pub use enter::{RunningVm, Visit, enter, running};
 pub use error::Error;
 pub use folder::RunFolder;
 pub use machine::{Disk, Forward, Kernel, Limits, Machine, MachineKind, Share};

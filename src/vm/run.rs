@@ -15,7 +15,7 @@ use crate::proc::{Program, Running, interrupt};
 
 use super::arguments::{PORTS, Wiring, arguments};
 use super::console::Watch;
-use super::{End, Error, Machine, Outcome, RunFolder, initramfs, streams};
+use super::{End, Error, Machine, Outcome, RunFolder, enter, initramfs, streams};
 
 /// How often a wait looks whether we are asked to stop.
 const TICK: Duration = Duration::from_millis(20);
@@ -60,6 +60,18 @@ pub enum Request {
     Size(u16, u16),
 }
 
+impl Request {
+    /// As a frame.
+    pub(super) fn frame(self) -> (Kind, Vec<u8>) {
+        match self {
+            Self::Signal(number) => (Kind::Signal, vec![number]),
+            Self::Size(rows, columns) => {
+                (Kind::Size, [rows.to_le_bytes(), columns.to_le_bytes()].concat())
+            }
+        }
+    }
+}
+
 /// What the threads of a run tell the one that decides.
 #[derive(Debug)]
 pub(super) enum Happening {
@@ -87,7 +99,7 @@ pub fn run(machine: &Machine, folder: &RunFolder, streams: &mut Streams) -> Resu
     fs::write(&initramfs, initramfs::archive(machine)).map_err(Error::folder(&initramfs))?;
     let (tell, hear) = channel();
     let console = Watch::default();
-    let (qemu, ports) = start(machine, &initramfs, streams, &console, &tell)?;
+    let (qemu, ports) = start(machine, folder, &initramfs, streams, &console, &tell)?;
     let mut run = Run {
         machine,
         qemu,
@@ -131,6 +143,7 @@ struct Ports {
 
 fn start(
     machine: &Machine,
+    folder: &RunFolder,
     initramfs: &Path,
     streams: &mut Streams,
     console: &Watch,
@@ -160,6 +173,7 @@ fn start(
         forward(requests, tell.clone());
     }
     let ports = Ports { control, stdin: Some(take()), stdout: Some(take()), stderr: Some(take()) };
+    enter::serve(machine, folder, take())?;
     Ok((qemu, ports))
 }
 
@@ -301,17 +315,9 @@ impl Run<'_> {
     }
 
     fn ask(&mut self, request: Request) {
-        let sent = match request {
-            Request::Signal(number) => {
-                wire::write_frame(&mut self.ports.control, Kind::Signal, &[number])
-            }
-            Request::Size(rows, columns) => {
-                let ([a, b], [c, d]) = (rows.to_le_bytes(), columns.to_le_bytes());
-                wire::write_frame(&mut self.ports.control, Kind::Size, &[a, b, c, d])
-            }
-        };
+        let (kind, bytes) = request.frame();
         // A machine that is gone is noticed by its closed port.
-        _ = sent;
+        _ = wire::write_frame(&mut self.ports.control, kind, &bytes);
     }
 
     fn look_at_signals(&mut self) {

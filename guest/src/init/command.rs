@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal};
 use crate::orders::Command;
 use crate::wire::{Ending, Failure, Kind};
 
+use super::enter;
 use super::ports::Control;
 use super::problem::{Explain, Problem};
 use super::reaper::Reaper;
@@ -45,6 +46,7 @@ pub(super) fn run(
     let pumps = streams::connect(started.ends, ports);
     obey(control, started.pid, master)?;
     Reaper::watch(&reaper);
+    enter::serve(command.clone(), Arc::clone(&reaper));
     let ending = started.ended.recv().or_init("the command got lost")?;
     // As with a container's first process: all others end with it.
     Reaper::kill_all();

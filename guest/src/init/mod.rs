@@ -10,6 +10,7 @@
 
 mod command;
 mod ending;
+mod enter;
 mod etc;
 mod modules;
 mod mounts;

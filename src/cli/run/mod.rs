@@ -3,7 +3,7 @@
 mod args;
 mod request;
 mod rkt;
-mod terminal;
+pub(super) mod terminal;
 mod volumes;
 
 use std::io::IsTerminal;
@@ -82,7 +82,7 @@ fn conclude(ran: &Ran, request: &RunRequest, reporter: &dyn Reporter) -> Result<
 }
 
 /// What went wrong, what mends it, and whether the console has more to say.
-fn problem(end: &End) -> Option<(String, Option<String>, bool)> {
+pub(super) fn problem(end: &End) -> Option<(String, Option<String>, bool)> {
     use vm::Failure;
     let hint = |text: &str| Some(text.to_owned());
     Some(match end {
@@ -118,13 +118,13 @@ fn problem(end: &End) -> Option<(String, Option<String>, bool)> {
     })
 }
 
-fn fault(end: &End) -> Fault {
+pub(super) fn fault(end: &End) -> Fault {
     let code = end.exit_code();
     Fault::ALL.into_iter().find(|fault| fault.exit_code() == code).unwrap_or(Fault::Internal)
 }
 
 /// Whether our streams are a terminal that the command can have.
-fn on_a_terminal() -> bool {
+pub(super) fn on_a_terminal() -> bool {
     std::io::stdin().is_terminal()
         && std::io::stdout().is_terminal()
         && std::io::stderr().is_terminal()

@@ -8,7 +8,7 @@ use signal_hook::consts::{SIGCONT, SIGQUIT, SIGUSR1, SIGUSR2, SIGWINCH};
 use stage1_builder::vm::Request;
 
 /// Rows and columns.
-pub(super) fn size() -> Option<(u16, u16)> {
+pub(in crate::cli) fn size() -> Option<(u16, u16)> {
     let size = tcgetwinsize(io::stdout()).ok()?;
     // A terminal that does not know its size says 0.
     let or = |value, default| if value == 0 { default } else { value };
@@ -16,7 +16,7 @@ pub(super) fn size() -> Option<(u16, u16)> {
 }
 
 /// Signals and sizes for the command, as they come.
-pub(super) fn requests(terminal: bool) -> Receiver<Request> {
+pub(in crate::cli) fn requests(terminal: bool) -> Receiver<Request> {
     let (send, receive) = channel();
     let wanted = [SIGQUIT, SIGUSR1, SIGUSR2, SIGCONT, SIGWINCH];
     if let Ok(mut signals) = signal_hook::iterator::Signals::new(wanted) {
@@ -37,10 +37,10 @@ pub(super) fn requests(terminal: bool) -> Receiver<Request> {
 }
 
 /// Everything that is typed goes to the command, until this is dropped.
-pub(super) struct Raw(Termios);
+pub(in crate::cli) struct Raw(Termios);
 
 impl Raw {
-    pub(super) fn new() -> io::Result<Self> {
+    pub(in crate::cli) fn new() -> io::Result<Self> {
         let before = tcgetattr(io::stdin())?;
         let mut raw = before.clone();
         raw.make_raw();
