@@ -16,6 +16,7 @@
 //!   images-v1/<key>/              image.aci and record.json, renamed in as one
 //!     placed.json, laid-out.json  what its copies elsewhere had for stamps
 //!   kernels-v1/<file's digest>/   a kernel and its folder, taken out of an image to be booted
+//!   kernels-v1/<digest>.vmlinux   the kernel proper of a bzImage of the user's own
 //!   host-v1/kvm.json              whether guests run under KVM on this host
 //!   images-v1/<key>.lock          held while that image is being made
 //!   containers-v1/                container images (laid out by `container`)

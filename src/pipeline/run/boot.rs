@@ -11,21 +11,22 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 
 use crate::digest::Digest;
-use crate::fsutil::{AtomicFolder, Lock};
+use crate::fsutil::{self, AtomicFolder, Lock};
 use crate::pack::aci;
 use crate::proc::interrupt;
 use crate::report::Reporter;
-use crate::{container, content, store};
+use crate::{container, content, store, vm};
 
 use super::super::Error;
 
 const KERNEL: &str = "kernel";
+const VMLINUX: &str = "vmlinux";
 const IMAGE: &str = "image.squashfs";
 
 /// What was taken out.
 #[derive(Debug)]
 pub(super) struct Boot {
-    /// The bzImage.
+    /// What boots quickest: the kernel proper, or its bzImage.
     pub(super) kernel: PathBuf,
     /// All that is in the image, as a squashfs.
     pub(super) image: PathBuf,
@@ -52,7 +53,9 @@ pub(super) fn provide(
     }
     reporter.detail(format!("taking the kernel out of {}", image.display()));
     let making = AtomicFolder::create(folder).map_err(doing())?;
-    take_kernel(image, &making.path().join(KERNEL))?;
+    let kernel = making.path().join(KERNEL);
+    take_kernel(image, &kernel)?;
+    unpack_kernel(&kernel, &making.path().join(VMLINUX)).map_err(doing())?;
     let file = create(&making.path().join(IMAGE)).map_err(doing())?;
     let file = container::stage1_rootfs(image, file)?;
     file.sync_all().map_err(doing())?;
@@ -69,7 +72,28 @@ pub(super) fn provide(
 fn found(target: &Path) -> Option<Boot> {
     let (kernel, image) = (target.join(KERNEL), target.join(IMAGE));
     let release = content::release_of(&kernel).ok()?;
+    let vmlinux = target.join(VMLINUX);
+    let kernel = if vmlinux.is_file() { vmlinux } else { kernel };
     image.is_file().then_some(Boot { kernel, image, release })
+}
+
+/// The kernel proper of a bzImage that the user has, by the file's digest; or
+/// the bzImage itself. A store that can't be written to costs a slower boot.
+pub(super) fn quickest(folder: &Path, bzimage: PathBuf) -> PathBuf {
+    let Ok(digest) = Digest::sha256_of_file(&bzimage) else { return bzimage };
+    let vmlinux = folder.join(format!("{}.vmlinux", digest.hex()));
+    if !vmlinux.is_file() {
+        _ = fs::create_dir_all(folder).and_then(|()| unpack_kernel(&bzimage, &vmlinux));
+    }
+    if vmlinux.is_file() { vmlinux } else { bzimage }
+}
+
+/// Writes the kernel proper beside its bzImage, if it has one that boots.
+fn unpack_kernel(bzimage: &Path, to: &Path) -> io::Result<()> {
+    match vm::uncompressed(&fs::read(bzimage)?) {
+        Some(kernel) => fsutil::write_atomic(to, &kernel),
+        None => Ok(()),
+    }
 }
 
 /// Writes the one file of the image that is its kernel.

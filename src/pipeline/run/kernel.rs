@@ -32,7 +32,7 @@ pub(super) fn provide(
     reporter: &dyn Reporter,
 ) -> Result<Provided, Error> {
     let image = match &request.kernel {
-        KernelChoice::File(path) => return file(path),
+        KernelChoice::File(path) => return file(path, store),
         KernelChoice::Image(path) => Image::of_file(path)?,
         KernelChoice::Settings => built(request, settings, store, reporter)?,
         KernelChoice::Named { name, labels } => named(store, name, labels)?,
@@ -71,7 +71,7 @@ impl From<Found> for Image {
 }
 
 /// A kernel's file as the user has it, with nothing beside it.
-fn file(path: &Path) -> Result<Provided, Error> {
+fn file(path: &Path, store: &Store) -> Result<Provided, Error> {
     let missing = |why: String| Error::Missing {
         what: "the kernel",
         path: path.to_owned(),
@@ -87,6 +87,7 @@ fn file(path: &Path) -> Result<Provided, Error> {
     } else {
         Some(content::release_of(&file).map_err(|error| missing(error.to_string()))?)
     };
+    let file = if release.is_some() { boot::quickest(&store.kernels(), file) } else { file };
     let kernel = vm::Kernel { file, release, virtio_console: true };
     Ok(Provided { kernel, modules: None, modules_folder: String::new() })
 }
