@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use stage1_builder::vm::{
     Accel, Command, Kernel, Limits, Machine, MachineKind, Mount, Orders, RunFolder, Share, Streams,
-    run,
+    Via, run,
 };
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
@@ -29,8 +29,18 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         kind: MachineKind::Q35,
         memory: 512,
         cpus: 1,
-        kernel: Kernel { file: kernel.into(), release: None, virtio_console: true },
-        shares: vec![Share { tag: "root".to_owned(), path: "/".into(), writable: false }],
+        kernel: Kernel {
+            file: kernel.into(),
+            release: None,
+            virtio_console: true,
+            virtiofs: false,
+        },
+        shares: vec![Share {
+            tag: "root".to_owned(),
+            path: "/".into(),
+            writable: false,
+            via: Via::NineP,
+        }],
         disks: Vec::new(),
         network: None,
         gdb: None,

@@ -22,7 +22,9 @@ use crate::{content, pack};
 pub use error::Error;
 pub use plan::{BuildPlan, plan};
 pub use provenance::Provenance;
-pub use run::{KernelChoice, MountSpec, Ran, RunRequest, VolumeKind, VolumeSpec, plan_run, run};
+pub use run::{
+    KernelChoice, MountSpec, Ran, RunRequest, ShareKind, VolumeKind, VolumeSpec, plan_run, run,
+};
 pub use tools::provide as provide_tools;
 
 /// A finished image, at its place.

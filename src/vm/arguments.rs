@@ -5,7 +5,7 @@ use std::path::Path;
 use stage1_builder_guest::wire;
 
 use super::accel::Accel;
-use super::machine::{Disk, Machine, MachineKind, Share};
+use super::machine::{Disk, Machine, MachineKind, Share, Via};
 use super::parameters::parameters;
 
 /// The descriptors that QEMU inherits, one for each chardev; and where the
@@ -38,7 +38,7 @@ pub fn arguments(machine: &Machine, wiring: &Wiring<'_>) -> Vec<String> {
     args.option("-accel", machine.accel.as_str());
     args.option("-cpu", if machine.accel == Accel::Kvm { "host" } else { "max" });
     args.option("-smp", machine.cpus);
-    args.option("-m", format!("{}M", machine.memory));
+    args.memory(machine);
     // Nothing that a guest might talk QEMU into: no program, no privilege.
     args.option(
         "-sandbox",
@@ -49,7 +49,7 @@ pub fn arguments(machine: &Machine, wiring: &Wiring<'_>) -> Vec<String> {
     args.option("-append", parameters(machine));
     args.consoles(wiring);
     args.device("virtio-rng", "");
-    machine.shares.iter().for_each(|share| args.share(share));
+    machine.shares.iter().for_each(|share| args.share(share, wiring));
     machine.disks.iter().for_each(|disk| args.disk(disk));
     args.network(machine);
     if let Some(port) = machine.gdb {
@@ -122,7 +122,24 @@ impl Arguments {
         }
     }
 
-    fn share(&mut self, Share { tag, path, writable }: &Share) {
+    /// A daemon of virtiofs works in the guest's memory, which must then be
+    /// a file that both have.
+    fn memory(&mut self, machine: &Machine) {
+        let size = machine.memory;
+        self.option("-m", format!("{size}M"));
+        if machine.shares.iter().any(|share| share.via != Via::NineP) {
+            self.option("-object", format!("memory-backend-memfd,id=memory,size={size}M,share=on"));
+            self.option("-machine", "memory-backend=memory");
+        }
+    }
+
+    fn share(&mut self, Share { tag, path, writable, via }: &Share, wiring: &Wiring<'_>) {
+        if *via != Via::NineP {
+            let socket = wiring.initramfs.with_file_name(format!("{tag}.sock"));
+            self.option("-chardev", format!("socket,id={tag},path={}", escaped(&socket)));
+            self.device("vhost-user-fs", &format!("chardev={tag},tag={tag}"));
+            return;
+        }
         let path = escaped(path);
         let read_only = if *writable { "" } else { ",readonly=on" };
         // Files of several file systems below one folder may share a number;

@@ -13,6 +13,9 @@ pub enum Error {
     /// QEMU is absent or can't be started.
     #[error("can't start the machine")]
     Qemu(#[source] proc::Error),
+    /// The daemon of a share can't be started.
+    #[error("can't start the daemon of a share")]
+    Virtiofsd(#[source] proc::Error),
     /// QEMU refused its arguments.
     #[error("QEMU ended before the guest began: {said}")]
     Refused {
@@ -73,7 +76,7 @@ impl Error {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Qemu(proc::Error::NotFound { .. }) => Fault::MissingTools,
+            Self::Qemu(proc::Error::NotFound { .. }) | Self::Virtiofsd(_) => Fault::MissingTools,
             Self::Qemu(_) | Self::Refused { .. } => Fault::Lost,
             Self::Folder { .. } | Self::System { .. } => Fault::Storage,
             Self::Input { .. } | Self::NoSuchRun { .. } => Fault::NotFound,
@@ -90,6 +93,7 @@ impl Error {
                  pacman -S qemu-system-x86, zypper install qemu-x86), or name it with --qemu"
                     .into(),
             ),
+            Self::Virtiofsd(_) => Some("--share=9p does without it".into()),
             Self::Refused { .. } => {
                 Some("--dry-run prints QEMU's command line; run it by hand".into())
             }

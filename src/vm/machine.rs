@@ -52,6 +52,8 @@ pub struct Kernel {
     /// Whether the console of virtio is built in, which is the quicker one;
     /// a foreign kernel may have the serial port's only.
     pub virtio_console: bool,
+    /// Whether it knows virtiofs.
+    pub virtiofs: bool,
 }
 
 /// The board that QEMU makes.
@@ -73,6 +75,20 @@ pub struct Share {
     pub path: PathBuf,
     /// Whether the guest may write to it, with the caller's rights.
     pub writable: bool,
+    /// How it is shared.
+    pub via: Via,
+}
+
+/// How a folder is shared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Via {
+    /// By QEMU itself. Every kernel of ours has it.
+    NineP,
+    /// By a daemon, quicker, from Linux 5.4 on.
+    Virtiofs {
+        /// The daemon's program.
+        program: String,
+    },
 }
 
 /// A file of the host as a read-only disk.

@@ -17,6 +17,7 @@
 //!   initramfs.cpio  init and its orders
 //!   run.json        what runs there
 //!   enter.sock      where `enter` knocks
+//!   <tag>.sock      where QEMU finds the daemon of a virtiofs share
 //!   console.log     what the kernel said, if the folder is kept
 //! ```
 //!
@@ -35,6 +36,7 @@ mod machine;
 mod outcome;
 mod parameters;
 mod run;
+mod shares;
 mod streams;
 
 pub use accel::{Accel, Finding, Kvm};
@@ -43,8 +45,9 @@ pub use enter::{RunningVm, Visit, enter, running};
 pub use error::Error;
 pub use folder::RunFolder;
 pub use kernel::uncompressed;
-pub use machine::{Disk, Forward, Kernel, Limits, Machine, MachineKind, Share};
+pub use machine::{Disk, Forward, Kernel, Limits, Machine, MachineKind, Share, Via};
 pub use outcome::{End, Outcome};
 pub use run::{Request, SharedWriter, Streams, run};
+pub use shares::virtiofsd_serves;
 pub use stage1_builder_guest::orders::{Command, Mount, Orders, Volume};
 pub use stage1_builder_guest::wire::{Ending, Failure};

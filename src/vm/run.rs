@@ -15,7 +15,7 @@ use crate::proc::{Program, Running, interrupt};
 
 use super::arguments::{PORTS, Wiring, arguments};
 use super::console::Watch;
-use super::{End, Error, Machine, Outcome, RunFolder, enter, initramfs, streams};
+use super::{End, Error, Machine, Outcome, RunFolder, enter, initramfs, shares, streams};
 
 /// How often a wait looks whether we are asked to stop.
 const TICK: Duration = Duration::from_millis(20);
@@ -99,6 +99,7 @@ pub fn run(machine: &Machine, folder: &RunFolder, streams: &mut Streams) -> Resu
     fs::write(&initramfs, initramfs::archive(machine)).map_err(Error::folder(&initramfs))?;
     let (tell, hear) = channel();
     let console = Watch::default();
+    let _daemons = shares::start(folder.path(), &machine.shares)?;
     let (qemu, ports) = start(machine, folder, &initramfs, streams, &console, &tell)?;
     let mut run = Run {
         machine,

@@ -70,6 +70,12 @@ pub(crate) struct Run {
     /// The command can't write to its root file system
     #[arg(long, help_heading = "Files")]
     pub(super) readonly_rootfs: bool,
+    /// How folders are shared with the guest
+    #[arg(long, value_name = "HOW", help_heading = "Files", default_value = "auto")]
+    pub(super) share: ShareChoice,
+    /// The program of virtiofs's daemon
+    #[arg(long, value_name = "PROGRAM", help_heading = "Files", default_value = "virtiofsd")]
+    pub(super) virtiofsd: String,
     /// When to ask a registry
     #[arg(long, value_name = "POLICY", help_heading = "Files", default_value = "new")]
     pub(super) pull_policy: Pull,
@@ -149,6 +155,18 @@ pub(super) enum Pull {
     New,
     /// Every time.
     Update,
+}
+
+/// `--share`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ShareChoice {
+    /// Over virtiofs where host and guest have it, else over 9p.
+    Auto,
+    /// Over 9p, by QEMU itself.
+    #[value(name = "9p")]
+    NineP,
+    /// Over virtiofs, by virtiofsd.
+    Virtiofs,
 }
 
 /// `--accel`.

@@ -6,12 +6,12 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use stage1_builder::container::PullPolicy;
-use stage1_builder::pipeline::{Error, KernelChoice, RunRequest};
+use stage1_builder::pipeline::{Error, KernelChoice, RunRequest, ShareKind};
 use stage1_builder::settings::{KernelRequest, Key, Settings, Sources};
 use stage1_builder::vm::{Accel, Forward, Limits, MachineKind};
 
 use super::super::args::Global;
-use super::args::{AccelChoice, BoardChoice, InsecureOption, Pull, Run};
+use super::args::{AccelChoice, BoardChoice, InsecureOption, Pull, Run, ShareChoice};
 use super::{on_a_terminal, terminal, volumes};
 
 /// The settings and the request that the arguments mean together.
@@ -60,6 +60,12 @@ pub(super) fn meant(global: &Global, run: &Run) -> Result<(Settings, RunRequest)
         kernel_args: run.kernel_arg.clone(),
         gdb: run.gdb,
         limits: Limits { hello: run.boot_timeout, boot: run.boot_timeout, command: run.timeout },
+        share: match run.share {
+            ShareChoice::Auto => None,
+            ShareChoice::NineP => Some(ShareKind::NineP),
+            ShareChoice::Virtiofs => Some(ShareKind::Virtiofs),
+        },
+        virtiofsd: run.virtiofsd.clone(),
         keep: run.keep,
         pull: match run.pull_policy {
             Pull::Never => PullPolicy::Never,

@@ -39,10 +39,20 @@ pub(super) fn provide(
         KernelChoice::Id(id) => by_id(store, id)?,
     };
     let boot = boot::provide(&store.kernels(), &image.file, &image.digest, reporter)?;
-    let kernel =
-        vm::Kernel { file: boot.kernel, release: Some(boot.release.clone()), virtio_console: true };
+    let kernel = vm::Kernel {
+        file: boot.kernel,
+        release: Some(boot.release.clone()),
+        virtio_console: true,
+        virtiofs: knows_virtiofs(&boot.release),
+    };
     let modules_folder = format!("{}/{}", content::MODULES, boot.release);
     Ok(Provided { kernel, modules: Some(boot.image), modules_folder })
+}
+
+/// Ours do from the series on that has it (`fs/fuse/virtio_fs.c`, a62a8ef9d97d).
+fn knows_virtiofs(release: &str) -> bool {
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
+    (numbers.next(), numbers.next()) >= (Some(5), Some(4))
 }
 
 /// The file of an image.
@@ -88,7 +98,7 @@ fn file(path: &Path, store: &Store) -> Result<Provided, Error> {
         Some(content::release_of(&file).map_err(|error| missing(error.to_string()))?)
     };
     let file = if release.is_some() { boot::quickest(&store.kernels(), file) } else { file };
-    let kernel = vm::Kernel { file, release, virtio_console: true };
+    let kernel = vm::Kernel { file, release, virtio_console: true, virtiofs: false };
     Ok(Provided { kernel, modules: None, modules_folder: String::new() })
 }
 

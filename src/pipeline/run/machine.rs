@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::container::Process;
-use crate::vm::{Accel, Command, Disk, Machine, MachineKind, Mount, Orders, Share, Volume};
+use crate::vm::{Accel, Command, Disk, Machine, MachineKind, Mount, Orders, Share, Via, Volume};
 
 use super::super::Error;
 use super::kernel::Provided;
@@ -34,12 +34,13 @@ pub(super) fn assemble(
     kernel: Provided,
     root: Root,
     accel: Accel,
+    via: Via,
 ) -> Result<Machine, Error> {
-    let mut shares = Vec::new();
+    let mut shares = Shares { via, list: Vec::new() };
     let mut disks = Vec::new();
     let (mount, process) = match root {
-        Root::Host => (share("root", "/".into(), false, &mut shares), None),
-        Root::Folder(path) => (share("root", path, false, &mut shares), Some(Process::default())),
+        Root::Host => (shares.add("root", "/".into(), false), None),
+        Root::Folder(path) => (shares.add("root", path, false), Some(Process::default())),
         Root::Image(container) => {
             disks.push(Disk { serial: ROOT_DISK.to_owned(), path: container.rootfs });
             (disk(ROOT_DISK), Some(container.process))
@@ -71,7 +72,7 @@ pub(super) fn assemble(
         memory: request.memory,
         cpus: request.cpus,
         kernel: kernel.kernel,
-        shares,
+        shares: shares.list,
         disks,
         network: request.network.clone(),
         gdb: request.gdb,
@@ -87,16 +88,25 @@ fn disk(serial: &str) -> Mount {
     Mount { kind: "squashfs".to_owned(), source: serial.to_owned(), ..Mount::default() }
 }
 
-/// A folder of the host over 9p. What can't be written to may be cached at
-/// will; what can, as far as mmap needs it.
-fn share(tag: &str, path: std::path::PathBuf, writable: bool, shares: &mut Vec<Share>) -> Mount {
-    shares.push(Share { tag: tag.to_owned(), path, writable });
-    let cache = if writable { "mmap" } else { "loose" };
-    Mount {
-        kind: "9p".to_owned(),
-        source: tag.to_owned(),
-        options: format!("trans=virtio,version=9p2000.L,msize={MESSAGE},cache={cache}"),
-        writable,
+/// Folders of the host, as they are added.
+struct Shares {
+    via: Via,
+    list: Vec<Share>,
+}
+
+impl Shares {
+    /// What can't be written to may be cached at will; what can, over 9p, as
+    /// far as mmap needs it.
+    fn add(&mut self, tag: &str, path: std::path::PathBuf, writable: bool) -> Mount {
+        self.list.push(Share { tag: tag.to_owned(), path, writable, via: self.via.clone() });
+        let cache = if writable { "mmap" } else { "loose" };
+        let (kind, options) = match self.via {
+            Via::NineP => {
+                ("9p", format!("trans=virtio,version=9p2000.L,msize={MESSAGE},cache={cache}"))
+            }
+            Via::Virtiofs { .. } => ("virtiofs", String::new()),
+        };
+        Mount { kind: kind.to_owned(), source: tag.to_owned(), options, writable }
     }
 }
 
@@ -105,7 +115,7 @@ fn share(tag: &str, path: std::path::PathBuf, writable: bool, shares: &mut Vec<S
 fn volumes(
     request: &RunRequest,
     process: Option<&Process>,
-    shares: &mut Vec<Share>,
+    shares: &mut Shares,
 ) -> Result<Vec<Volume>, Error> {
     let mut mounts: Vec<(&str, &str, bool)> =
         request.mounts.iter().map(|mount| (&*mount.volume, &*mount.target, false)).collect();
@@ -140,7 +150,7 @@ fn volumes(
                 let tag = format!("volume{}", shared.len());
                 let mount = shared
                     .entry(name)
-                    .or_insert_with(|| share(&tag, path.clone(), !volume.read_only, shares))
+                    .or_insert_with(|| shares.add(&tag, path.clone(), !volume.read_only))
                     .clone();
                 Volume { target, mount: Some(mount), read_only, ..Volume::default() }
             }

@@ -61,6 +61,10 @@ pub struct RunRequest {
     pub gdb: Option<u16>,
     /// How long what may take.
     pub limits: Limits,
+    /// How folders are shared; none: as quickly as host and guest can.
+    pub share: Option<ShareKind>,
+    /// The program of virtiofs's daemon.
+    pub virtiofsd: String,
     /// Leaves the folder of a run that failed behind.
     pub keep: bool,
     /// When to ask a registry.
@@ -129,4 +133,13 @@ pub struct MountSpec {
     pub volume: String,
     /// The folder in the container.
     pub target: String,
+}
+
+/// How folders are shared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShareKind {
+    /// By QEMU itself.
+    NineP,
+    /// By virtiofsd.
+    Virtiofs,
 }

@@ -1,0 +1,60 @@
+//! The daemons of virtiofs shares.
+//!
+//! virtiofsd (the one in Rust) runs with the caller's rights and no more, and
+//! enforces what may not be written from out here: a guest that mounts a
+//! share anew finds it as it was.
+
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+use crate::proc::{Program, Running};
+
+use super::{Error, Share, Via};
+
+/// Where QEMU finds the daemon of a share.
+pub(super) fn socket(folder: &Path, tag: &str) -> PathBuf {
+    folder.join(format!("{tag}.sock"))
+}
+
+/// Starts a daemon for each share that has one. They can be spoken to at
+/// once: their sockets are ours, made before they start.
+pub(super) fn start(folder: &Path, shares: &[Share]) -> Result<Vec<Running>, Error> {
+    let start = |share: &Share| match &share.via {
+        Via::NineP => None,
+        Via::Virtiofs { program } => Some(daemon(folder, share, program)),
+    };
+    shares.iter().filter_map(start).collect()
+}
+
+fn daemon(folder: &Path, share: &Share, program: &str) -> Result<Running, Error> {
+    let path = socket(folder, &share.tag);
+    // There when a first try under KVM has failed.
+    _ = fs_err::remove_file(&path);
+    let listener = UnixListener::bind(&path).map_err(Error::folder(&path))?;
+    let daemon = Program::new(program)
+        .arg(format!("--fd={}", listener.as_raw_fd()))
+        .arg("--shared-dir")
+        .arg(&share.path)
+        // Its own sandboxes hide the owners' numbers, or need root.
+        .args(["--sandbox=none", "--seccomp=kill", "--xattr", "--inode-file-handles=never"])
+        // A folder that is announced as a mount is one that overlayfs refuses.
+        .arg("--no-announce-submounts")
+        .args(if share.writable {
+            &["--cache=auto"][..]
+        } else {
+            &["--cache=always", "--readonly"]
+        })
+        .inherit(listener.into());
+    daemon.start().map_err(Error::Virtiofsd)
+}
+
+/// Whether this is a virtiofsd that can do what we need of it.
+#[must_use]
+pub fn virtiofsd_serves(program: &str) -> bool {
+    let help = Program::new(program).arg("--help").run().unwrap_or_default();
+    let help = String::from_utf8_lossy(&help);
+    ["--readonly", "--sandbox", "--fd", "--inode-file-handles"]
+        .iter()
+        .all(|option| help.contains(option))
+}
