@@ -8,12 +8,20 @@ use super::accel::Accel;
 use super::machine::{Disk, Machine, MachineKind, Share, Via};
 use super::parameters::parameters;
 
-/// The descriptors that QEMU inherits, one for each chardev; and where the
-/// initramfs lies.
+/// What is outside of the machine: where the initramfs lies, and what its
+/// serial ports lead to.
 #[derive(Debug, Clone, Copy)]
 pub struct Wiring<'a> {
     /// The initramfs.
     pub initramfs: &'a Path,
+    /// Sockets that QEMU inherits; none: its own terminal, for a person who
+    /// runs the command line by hand.
+    pub sockets: Option<Sockets>,
+}
+
+/// Descriptors of sockets.
+#[derive(Debug, Clone, Copy)]
+pub struct Sockets {
     /// What the serial port says.
     pub serial: i32,
     /// What the virtio console says.
@@ -60,18 +68,12 @@ pub fn arguments(machine: &Machine, wiring: &Wiring<'_>) -> Vec<String> {
     args.list
 }
 
-/// The command line as one could type it; where a run has sockets, this has
-/// its own terminal, and no command comes of it but the kernel's boot.
+/// The command line as one could type it, with the initramfs at this path:
+/// kernel and command speak to the terminal, and the command has no input.
 #[must_use]
-pub fn command_line(machine: &Machine) -> String {
-    let wiring = Wiring {
-        initramfs: Path::new("initramfs.cpio"),
-        serial: 3,
-        console: 4,
-        ports: [5, 6, 7, 8, 9],
-    };
-    let program = crate::proc::Program::new(&machine.qemu);
-    program.args(arguments(machine, &wiring)).to_string()
+pub fn command_line(machine: &Machine, initramfs: &Path) -> String {
+    let wiring = Wiring { initramfs, sockets: None };
+    crate::proc::Program::new(&machine.qemu).args(arguments(machine, &wiring)).to_string()
 }
 
 /// Without what a guest of ours has no use for: each costs time at boot.
@@ -111,13 +113,29 @@ impl Arguments {
     }
 
     fn consoles(&mut self, wiring: &Wiring<'_>) {
-        self.option("-chardev", format!("socket,id=serial,fd={}", wiring.serial));
+        let socket = |descriptor: i32| format!("socket,fd={descriptor}");
+        let by_hand = |port: &str| match port {
+            wire::STDOUT => "file,path=/dev/stdout",
+            wire::STDERR => "file,path=/dev/stderr",
+            _ => "null",
+        };
+        let serial = wiring.sockets.map(|sockets| socket(sockets.serial));
+        let serial = serial.unwrap_or_else(|| "stdio,mux=on,signal=off".to_owned());
+        self.option("-chardev", format!("{serial},id=serial"));
         self.option("-serial", "chardev:serial");
         self.device("virtio-serial", "max_ports=8");
-        self.option("-chardev", format!("socket,id=console,fd={}", wiring.console));
-        self.option("-device", "virtconsole,chardev=console");
-        for (at, (name, descriptor)) in PORTS.iter().zip(wiring.ports).enumerate() {
-            self.option("-chardev", format!("socket,id=port{at},fd={descriptor}"));
+        let mut console = "serial";
+        if let Some(sockets) = wiring.sockets {
+            self.option("-chardev", format!("{},id=console", socket(sockets.console)));
+            console = "console";
+        }
+        self.option("-device", format!("virtconsole,chardev={console}"));
+        for (at, name) in PORTS.iter().enumerate() {
+            let to = match wiring.sockets {
+                Some(sockets) => socket(sockets.ports[at]),
+                None => by_hand(name).to_owned(),
+            };
+            self.option("-chardev", format!("{to},id=port{at}"));
             self.option("-device", format!("virtserialport,chardev=port{at},name={name}"));
         }
     }
@@ -173,4 +191,102 @@ impl Arguments {
 /// A path as QEMU's option parser takes it: a comma is doubled.
 fn escaped(path: &Path) -> String {
     path.display().to_string().replace(',', ",,")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::vm::{Forward, Kernel, Limits, Orders};
+
+    fn machine() -> Machine {
+        Machine {
+            qemu: "qemu-system-x86_64".into(),
+            accel: Accel::Tcg,
+            kind: MachineKind::Q35,
+            memory: 512,
+            cpus: 2,
+            kernel: Kernel {
+                file: "/store/kernel".into(),
+                release: None,
+                virtio_console: true,
+                virtiofs: true,
+            },
+            shares: vec![Share {
+                tag: "root".into(),
+                path: PathBuf::from("/a,b"),
+                writable: false,
+                via: Via::NineP,
+            }],
+            disks: vec![Disk { serial: "kernel".into(), path: "/store/image.squashfs".into() }],
+            network: None,
+            gdb: None,
+            qemu_args: Vec::new(),
+            kernel_args: vec!["debug".into()],
+            modules: Vec::new(),
+            orders: Orders::default(),
+            limits: Limits::default(),
+        }
+    }
+
+    fn typed(machine: &Machine) -> String {
+        command_line(machine, Path::new("initramfs.cpio"))
+    }
+
+    #[test]
+    fn a_share_that_is_only_read_is_so_for_the_hypervisor() {
+        let line = typed(&machine());
+        assert!(
+            line.contains("path=/a,,b,security_model=none,multidevs=remap,readonly=on"),
+            "{line}"
+        );
+        assert!(line.contains("driver=raw,read-only=on"), "{line}");
+        let mut writable = machine();
+        writable.shares[0].writable = true;
+        assert!(!typed(&writable).contains("readonly=on"));
+    }
+
+    #[test]
+    fn there_is_no_network_unless_it_is_asked_for() {
+        assert!(!typed(&machine()).contains("net"));
+        let forwards = vec![Forward { tcp: true, host: 8080, guest: 80 }];
+        let with = typed(&Machine { network: Some(forwards), ..machine() });
+        assert!(with.contains("user,id=net,hostfwd=tcp:127.0.0.1:8080-:80"), "{with}");
+    }
+
+    #[test]
+    fn every_machine_is_locked_in_and_has_randomness() {
+        for kind in [MachineKind::Q35, MachineKind::Microvm] {
+            let line = typed(&Machine { kind, ..machine() });
+            assert!(line.contains("-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny"));
+            assert!(line.contains("-device virtio-rng-"), "{line}");
+            assert!(line.contains("-no-reboot"), "{line}");
+        }
+        let line = typed(&Machine { kind: MachineKind::Microvm, accel: Accel::Kvm, ..machine() });
+        assert!(line.contains("microvm,rtc=on") && line.contains("virtio-9p-device"), "{line}");
+        assert!(line.contains("-accel kvm -cpu host") && !line.contains("tsc_early_khz"), "{line}");
+    }
+
+    #[test]
+    fn a_daemon_s_share_makes_the_memory_a_file() {
+        let mut machine = machine();
+        machine.shares[0].via = Via::Virtiofs { program: "virtiofsd".into() };
+        let line = typed(&machine);
+        assert!(line.contains("memory-backend-memfd,id=memory,size=512M,share=on"), "{line}");
+        assert!(line.contains("vhost-user-fs-pci,chardev=root,tag=root"), "{line}");
+        assert!(!line.contains("-fsdev"), "{line}");
+    }
+
+    #[test]
+    fn a_kernel_that_gives_up_ends_the_machine() {
+        let line = typed(&machine());
+        for word in ["panic=-1", "oops=panic", "softlockup_panic=1", "hung_task_panic=1", " debug"]
+        {
+            assert!(line.contains(word), "{word}: {line}");
+        }
+        let foreign = Kernel { virtio_console: false, ..machine().kernel };
+        let line = typed(&Machine { kernel: foreign, ..machine() });
+        assert!(line.contains("console=ttyS0") && !line.contains("hvc0"), "{line}");
+    }
 }

@@ -40,7 +40,7 @@ mod shares;
 mod streams;
 
 pub use accel::{Accel, Finding, Kvm};
-pub use arguments::{Wiring, arguments, command_line};
+pub use arguments::{Sockets, Wiring, arguments, command_line};
 pub use enter::{RunningVm, Visit, enter, running};
 pub use error::Error;
 pub use folder::RunFolder;

@@ -13,7 +13,7 @@ use stage1_builder_guest::wire::{self, Ending, Failure, Kind};
 
 use crate::proc::{Program, Running, interrupt};
 
-use super::arguments::{PORTS, Wiring, arguments};
+use super::arguments::{PORTS, Sockets, Wiring, arguments};
 use super::console::Watch;
 use super::{End, Error, Machine, Outcome, RunFolder, enter, initramfs, shares, streams};
 
@@ -156,9 +156,11 @@ fn start(
     let (mut ours, theirs): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
     let wiring = Wiring {
         initramfs,
-        serial: their_serial.as_raw_fd(),
-        console: their_hvc.as_raw_fd(),
-        ports: std::array::from_fn(|at| theirs[at].as_raw_fd()),
+        sockets: Some(Sockets {
+            serial: their_serial.as_raw_fd(),
+            console: their_hvc.as_raw_fd(),
+            ports: std::array::from_fn(|at| theirs[at].as_raw_fd()),
+        }),
     };
     let program = Program::new(&machine.qemu).args(arguments(machine, &wiring));
     let inherited = [their_serial, their_hvc].into_iter().chain(theirs);

@@ -151,7 +151,8 @@ fn outward(mut from: File, mut to: File) {
 /// From a port to a pipe. What a command does not read any more is read all
 /// the same, and dropped: the host must not hang on it.
 fn inward(from: File, to: File, terminal: bool) {
-    let mut from = io::BufReader::with_capacity(64 << 10, from);
+    // No larger than what a port gives at once: frames' bytes go past it.
+    let mut from = io::BufReader::with_capacity(4 << 10, from);
     let mut to = Some(to);
     let mut bytes = vec![0; MOST];
     loop {

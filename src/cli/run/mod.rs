@@ -7,6 +7,7 @@ pub(super) mod terminal;
 mod volumes;
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::process::ExitCode;
 
 use stage1_builder::pipeline::{self, Error, Ran, RunRequest};
@@ -26,7 +27,8 @@ pub(super) fn run(global: &Global, run: &Run) -> Result<ExitCode, Error> {
     let reporter: &dyn Reporter = reporter.as_ref();
     if run.dry_run {
         let machine = pipeline::plan_run(&request, &settings, reporter)?;
-        output::result(&vm::command_line(&machine)).map_err(Error::Output)?;
+        output::result(&vm::command_line(&machine, Path::new("initramfs.cpio")))
+            .map_err(Error::Output)?;
         return Ok(ExitCode::SUCCESS);
     }
     let ran = execute(run, &request, &settings, reporter)?;
@@ -64,11 +66,9 @@ fn conclude(ran: &Ran, request: &RunRequest, reporter: &dyn Reporter) -> Result<
         ));
     }
     if let Some(kept) = &ran.kept {
+        let line = vm::command_line(&ran.machine, &kept.join("initramfs.cpio"));
         let kept = kept.display();
-        reporter.note(format!(
-            "kept {kept}; this repeats the run:\n{}",
-            vm::command_line(&ran.machine)
-        ));
+        reporter.note(format!("kept {kept}; this repeats the run:\n{line}"));
     }
     match problem(&outcome.end) {
         None => Ok(ExitCode::from(outcome.end.exit_code())),

@@ -266,3 +266,147 @@ fn keep(command: &Command) -> Vec<String> {
     keep.dedup();
     keep
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::container::MountPoint;
+    use crate::pipeline::{KernelChoice, MountSpec, VolumeSpec};
+    use crate::vm::Limits;
+
+    fn request() -> RunRequest {
+        RunRequest {
+            kernel: KernelChoice::Settings,
+            image: None,
+            exec: None,
+            args: Vec::new(),
+            env: Vec::new(),
+            host_env: vec![(b"CALLER".to_vec(), b"1".to_vec())],
+            inherit_env: false,
+            user: None,
+            group: None,
+            working_dir: None,
+            hostname: None,
+            dns: Vec::new(),
+            volumes: Vec::new(),
+            mounts: Vec::new(),
+            network: None,
+            memory: 512,
+            cpus: 1,
+            read_only_root: false,
+            terminal: None,
+            accel: None,
+            board: None,
+            qemu: "qemu".into(),
+            qemu_args: Vec::new(),
+            kernel_args: Vec::new(),
+            gdb: None,
+            limits: Limits::default(),
+            share: None,
+            virtiofsd: "virtiofsd".into(),
+            keep: false,
+            pull: crate::container::PullPolicy::New,
+            insecure_http: false,
+            insecure_tls: false,
+            uuid_file: None,
+            refresh: false,
+        }
+    }
+
+    fn image() -> Process {
+        Process {
+            entrypoint: vec!["/entry".into()],
+            command: vec!["default".into()],
+            env: vec![("A".into(), "image".into()), ("B".into(), "image".into())],
+            working_dir: Some("/w".into()),
+            user: "1000:100".into(),
+            mounts: vec![MountPoint { name: "data".into(), path: "/d".into(), read_only: true }],
+            ..Process::default()
+        }
+    }
+
+    fn words(list: &[&str]) -> Vec<Vec<u8>> {
+        list.iter().map(|word| word.as_bytes().to_vec()).collect()
+    }
+
+    #[test]
+    fn arguments_go_behind_the_entry_point_and_exec_takes_its_place() {
+        let args = |exec: Option<&str>, args: &[&str]| {
+            let exec = exec.map(|exec| exec.as_bytes().to_vec());
+            let request = RunRequest { exec, args: words(args), ..request() };
+            command(&request, Some(&image())).unwrap().args
+        };
+        assert_eq!(args(None, &[]), words(&["/entry", "default"]));
+        assert_eq!(args(None, &["x"]), words(&["/entry", "x"]));
+        assert_eq!(args(Some("/bin/sh"), &[]), words(&["/bin/sh"]));
+        assert_eq!(args(Some("/bin/sh"), &["-c", "x"]), words(&["/bin/sh", "-c", "x"]));
+        assert!(command(&request(), None).is_err(), "nothing to run");
+    }
+
+    #[test]
+    fn a_container_does_not_see_the_caller_s_environment() {
+        let env = |request: &RunRequest, process: Option<&Process>| {
+            let request = RunRequest { args: words(&["x"]), ..request.clone() };
+            command(&request, process).unwrap().env
+        };
+        assert_eq!(env(&request(), None), words(&["CALLER=1"]));
+        assert_eq!(env(&request(), Some(&image())), words(&["A=image", "B=image"]));
+        let given = vec![(b"A".to_vec(), b"given".to_vec())];
+        let over = RunRequest { env: given, inherit_env: true, ..request() };
+        assert_eq!(env(&over, Some(&image())), words(&["A=given", "B=image", "CALLER=1"]));
+    }
+
+    #[test]
+    fn user_and_group_are_taken_part_by_part() {
+        let user = |given: Option<&str>, group: Option<&str>| {
+            let owned = |text: Option<&str>| text.map(str::to_owned);
+            let request = RunRequest { user: owned(given), group: owned(group), ..request() };
+            super::user(&request, "1000:100")
+        };
+        assert_eq!(user(None, None), "1000:100");
+        assert_eq!(user(Some("7"), None), "7");
+        assert_eq!(user(Some("7:8"), None), "7:8");
+        assert_eq!(user(None, Some("9")), "1000:9");
+        assert_eq!(user(Some("7:8"), Some("9")), "7:9");
+    }
+
+    #[test]
+    fn a_volume_goes_where_a_mount_or_the_image_says() {
+        let host = |name: &str| VolumeSpec {
+            name: name.into(),
+            kind: VolumeKind::Host("/h".into()),
+            read_only: false,
+        };
+        let plan = |volumes: Vec<VolumeSpec>, mounts: &[(&str, &str)]| {
+            let mount = |(volume, target): &(&str, &str)| MountSpec {
+                volume: (*volume).to_owned(),
+                target: (*target).to_owned(),
+            };
+            let mounts = mounts.iter().map(mount).collect();
+            let mut shares = Shares { via: Via::NineP, list: Vec::new() };
+            let request = RunRequest { volumes, mounts, ..request() };
+            super::volumes(&request, Some(&image()), &mut shares)
+                .map(|volumes| (volumes, shares.list.len()))
+        };
+        let (volumes, shares) = plan(vec![host("v")], &[("v", "/b/c"), ("v", "/b")]).unwrap();
+        assert_eq!(shares, 1, "one share, however often it is mounted");
+        assert_eq!(volumes[0].target, "/b", "the folder before what is below it");
+        let (volumes, _) = plan(vec![host("data")], &[]).unwrap();
+        assert!(volumes[0].target == "/d" && volumes[0].read_only, "where the image says");
+        assert!(plan(vec![host("v")], &[]).is_err(), "mounted nowhere");
+        assert!(plan(vec![], &[("v", "/x")]).is_err(), "no such volume");
+    }
+
+    #[test]
+    fn what_the_command_was_told_of_stays_to_be_seen() {
+        let told = Command {
+            args: words(&["/tmp/build/test", "x"]),
+            dir: b"/run/here".to_vec(),
+            ..Command::default()
+        };
+        assert_eq!(keep(&told), ["/run/here", "/tmp/build"]);
+        let elsewhere =
+            Command { args: words(&["ls"]), dir: b"/src".to_vec(), ..Command::default() };
+        assert!(keep(&elsewhere).is_empty());
+    }
+}

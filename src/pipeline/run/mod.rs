@@ -119,8 +119,15 @@ pub fn run(
         outcome = vm::run(&machine, &folder, streams)?;
     }
     let failed = !matches!(outcome.end, End::Command(_));
-    let kept = if request.keep && failed { Some(folder.keep()?) } else { None };
+    let kept = if request.keep && failed { Some(keep(folder, &outcome)?) } else { None };
     Ok(Ran { outcome, machine, kept })
+}
+
+/// Leaves the run's folder behind, and in it what the kernel said.
+fn keep(folder: RunFolder, outcome: &Outcome) -> Result<PathBuf, Error> {
+    let log = folder.path().join("console.log");
+    fs_err::write(log, &outcome.console).map_err(Error::Output)?;
+    Ok(folder.keep()?)
 }
 
 /// One try; the first one under KVM on this host has to prove that it works.

@@ -1,0 +1,231 @@
+#!/usr/bin/env python3
+"""How `stage1-builder run` does beside the limit and its peers.
+
+    benches/run.py KERNEL [--rounds N] [boot] [streams] [share] [memory]
+
+Everything is measured in one run, in turn, on the same kernel file and the
+same accelerator; what counts are the ratios. The limit is QEMU itself with
+that kernel and an init that only restarts. Peers (vmtest, virtme-ng) take
+part if they are in PATH. Needs gcc, cpio, busybox-static, git.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TOOL = os.environ.get("STAGE1_BUILDER", "stage1-builder")
+
+RESTART = """
+#include <sys/reboot.h>
+int main(void) { reboot(0x01234567); return 1; }
+"""
+
+# A bare copy: what comes in at one port goes out at another.
+COPY = r"""
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <unistd.h>
+static char buffer[32768];
+int main(void) {
+    mkdir("/dev", 0755);
+    mount("dev", "/dev", "devtmpfs", 0, 0);
+    int in = -1, out = -1;
+    while (in < 0) { in = open("/dev/vport0p1", O_RDONLY); usleep(1000); }
+    while (out < 0) { out = open("/dev/vport0p2", O_WRONLY); usleep(1000); }
+    write(out, "R", 1);
+    long left = BYTES;
+    while (left > 0) {
+        long count = read(in, buffer, sizeof buffer);
+        if (count <= 0) continue;
+        for (long at = 0; at < count;) at += write(out, buffer + at, count - at);
+        left -= count;
+    }
+    for (;;) pause();
+}
+"""
+
+
+def initramfs(folder, name, source):
+    """An archive whose init is this C program."""
+    root = os.path.join(folder, name)
+    os.mkdir(root)
+    with open(f"{root}.c", "w") as file:
+        file.write(source)
+    subprocess.run(["gcc", "-static", "-O2", "-o", f"{root}/init", f"{root}.c"], check=True)
+    archive = f"{root}.cpio"
+    subprocess.run(f"find . | cpio -o -H newc --quiet > {archive}", shell=True, check=True, cwd=root)
+    return archive
+
+
+def qemu(kernel, archive, *more):
+    return [
+        "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+        "-machine", "q35", "-accel", "tcg", "-m", "1024M", "-kernel", kernel, "-initrd", archive,
+        "-append", "console=ttyS0 quiet panic=-1 rdinit=/init", *more,
+    ]
+
+
+def seconds(command, **options):
+    start = time.monotonic()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                   stdin=subprocess.DEVNULL, **options)
+    return time.monotonic() - start
+
+
+def compare(title, commands, rounds):
+    """Each in turn, `rounds` times; the least and the middle, as ratios to the first."""
+    times = {name: [] for name in commands}
+    for name, command in commands.items():
+        command()  # What is made once is made before.
+    for _ in range(rounds):
+        for name, command in commands.items():
+            times[name].append(command())
+    first = next(iter(times))
+    print(f"\n{title} ({rounds} rounds)\n")
+    print("| | least s | median s | ratio of least | ratio of medians |\n|---|---|---|---|---|")
+    for name, measured in times.items():
+        least, middle = min(measured), statistics.median(measured)
+        ratios = (least / min(times[first]), middle / statistics.median(times[first]))
+        print(f"| {name} | {least:.2f} | {middle:.2f} | {ratios[0]:.2f} | {ratios[1]:.2f} |", flush=True)
+
+
+def boot(kernel, folder, rounds):
+    limit = initramfs(folder, "limit", RESTART)
+    commands = {
+        "limit: QEMU, an init that restarts": lambda: seconds(qemu(kernel, limit)),
+        "stage1-builder run -- uname -r":
+            lambda: seconds([TOOL, "-q", "run", "--accel=tcg", "--kernel", kernel, "--", "uname", "-r"]),
+    }
+    if shutil.which("vmtest"):
+        commands["vmtest"] = lambda: seconds(["vmtest", "-k", kernel, "uname -r"])
+    if shutil.which("vng"):
+        commands["virtme-ng --disable-kvm"] = lambda: seconds(
+            ["vng", "--disable-kvm", "-r", kernel, "--", "uname", "-r"])
+    compare("From command line to the exit of `uname -r`", commands, rounds)
+
+
+def streams(kernel, folder, rounds):
+    size = 64 << 20
+    data = os.path.join(folder, "data")
+    with open(data, "wb") as file:
+        file.write(os.urandom(size))
+
+    def ours(count):
+        with open(data, "rb") as file:
+            start = time.monotonic()
+            subprocess.run([TOOL, "-q", "run", "--accel=tcg", "--kernel", kernel, "--", "sh", "-c",
+                            f"head -c {count} | cat"], stdin=file, stdout=subprocess.DEVNULL, check=True)
+            return time.monotonic() - start
+
+    archive = initramfs(folder, "copy", COPY.replace("BYTES", str(size)))
+
+    def bare():
+        import socket
+        pairs = [socket.socketpair() for _ in range(2)]
+        fds = [theirs.fileno() for _, theirs in pairs]
+        more = ["-device", "virtio-serial-pci"]
+        for at, fd in enumerate(fds):
+            more += ["-chardev", f"socket,id=c{at},fd={fd}", "-device", f"virtserialport,chardev=c{at}"]
+        machine = subprocess.Popen(qemu(kernel, archive, *more), pass_fds=fds,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        into, out = pairs[0][0], pairs[1][0]
+        out.recv(1)
+        start = time.monotonic()
+        feeder = subprocess.Popen(["cat", data], stdout=into.fileno())
+        left = size
+        while left:
+            left -= len(out.recv(min(left, 1 << 20)))
+        took = time.monotonic() - start
+        feeder.wait()
+        machine.kill()
+        machine.wait()
+        return took
+
+    rates = []
+    for _ in range(rounds):
+        copied = size / bare() / 1e6
+        carried = size / (ours(size) - ours(0)) / 1e6
+        rates.append((copied, carried))
+    copied, carried = (max(rate[at] for rate in rates) for at in (0, 1))
+    print(f"\nStreams: {size >> 20} MiB through stdin to stdout ({rounds} rounds, best)\n")
+    print(f"| | MB/s | ratio |\n|---|---|---|\n| bare virtio-serial copy | {copied:.0f} | 1.00 |")
+    print(f"| stage1-builder | {carried:.0f} | {carried / copied:.2f} |")
+
+
+def share(kernel, folder, rounds):
+    tree = os.environ.get("TREE", "")
+    if not os.path.isdir(os.path.join(tree, ".git")):
+        print("share: TREE=... must name a git work tree", file=sys.stderr)
+        return
+    inner = f"cd {tree} && git -c safe.directory='*' status >/dev/null && tar cf /dev/null ."
+    commands = {}
+    for how in ["9p", "virtiofs"]:
+        if how == "9p" or shutil.which("virtiofsd"):
+            run = [TOOL, "-q", "run", "--accel=tcg", f"--share={how}", "--kernel", kernel, "--",
+                   "sh", "-c", inner]
+            commands[f"stage1-builder, {how}"] = lambda run=run: seconds(run)
+    if shutil.which("vng"):
+        commands["virtme-ng --disable-kvm"] = lambda: seconds(
+            ["vng", "--disable-kvm", "-r", kernel, "--", inner])
+    compare("`git status` and `tar cf /dev/null` over a tree", commands, rounds)
+
+
+def memory(kernel, folder, rounds):
+    """What QEMU and the tool have besides the guest's own memory."""
+    run = subprocess.Popen([TOOL, "-q", "run", "--accel=tcg", "--memory=128M", "--kernel", kernel, "--",
+                            "sh", "-c", "echo; sleep 3"], stdout=subprocess.PIPE)
+    run.stdout.readline()
+    time.sleep(1)
+    tool = resident(run.pid)
+    children = open(f"/proc/{run.pid}/task/{run.pid}/children").read().split()
+    machine = sum(resident(int(child)) for child in children)
+    guest = sum(guest_memory(int(child), 128 << 10) for child in children)
+    run.wait()
+    print("\nMemory of the host, in MiB, with a guest of 128 MiB\n")
+    print("| stage1-builder | QEMU | of that the guest's own | besides |\n|---|---|---|---|")
+    besides = tool + machine - guest
+    print(f"| {tool >> 10} | {machine >> 10} | {guest >> 10} | {besides >> 10} |")
+
+
+def resident(process):
+    for line in open(f"/proc/{process}/smaps_rollup"):
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    return 0
+
+
+def guest_memory(process, size):
+    """What is resident of the mapping that is as large as the guest."""
+    wanted = False
+    for line in open(f"/proc/{process}/smaps"):
+        if line.startswith("Size:"):
+            wanted = int(line.split()[1]) == size
+        if wanted and line.startswith("Rss:"):
+            return int(line.split()[1])
+    return 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("kernel")
+    parser.add_argument("what", nargs="*", default=[])
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    everything = {"boot": boot, "streams": streams, "share": share, "memory": memory}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in options.what or ["boot", "streams", "memory"]:
+            everything[name](options.kernel, folder, options.rounds)
+
+
+if __name__ == "__main__":
+    main()
