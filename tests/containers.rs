@@ -284,8 +284,8 @@ fn a_registry_is_asked_once_and_what_is_there_is_used() {
     let manifest: Value = serde_json::from_str(&manifest).unwrap();
     let digest = manifest["manifests"][0]["digest"].as_str().unwrap();
     let exact = format!("docker://{}/me/app@{digest}", registry.address);
-    assert_eq!(get(&exact, &options(&store)).unwrap().rootfs, app.rootfs);
     let never = Options { pull: PullPolicy::Never, ..options(&store) };
+    assert_eq!(get(&exact, &never).unwrap().rootfs, app.rootfs);
     let reporter = Collected::default();
     let again = provide(&image(&name("me/app:v1")), &never, &reporter).unwrap();
     assert_eq!((&again, reporter.events().len()), (&app, 0));

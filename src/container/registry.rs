@@ -85,10 +85,13 @@ pub(super) fn fetch(
     Ok(())
 }
 
+/// What the store has under a name, or under a digest that came by another
+/// name.
 fn known(name: &RegistryName, blobs: &Blobs, options: &Options) -> Result<Option<Found>, Error> {
     let record = fs::read(record(name, options)).ok();
     let known = record.and_then(|bytes| serde_json::from_slice::<Known>(&bytes).ok());
-    let Some(manifest) = known.and_then(|known| blobs.document(&known.manifest)) else {
+    let digest = known.map(|known| known.manifest).or_else(|| name.digest.clone());
+    let Some(manifest) = digest.and_then(|digest| blobs.document(&digest)) else {
         return Ok(None);
     };
     match Document::parse(&manifest, &name.to_string())? {
