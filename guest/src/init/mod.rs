@@ -11,6 +11,7 @@
 mod command;
 mod ending;
 mod etc;
+mod exec;
 mod modules;
 mod mounts;
 mod network;
