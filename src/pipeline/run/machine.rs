@@ -131,18 +131,18 @@ fn volumes(
             });
         };
         let read_only = read_only || volume.read_only;
-        let target = target.to_owned();
+        let (name, target) = (name.to_owned(), target.to_owned());
         volumes.push(match &volume.kind {
             VolumeKind::Empty { mode, uid, gid } => {
-                Volume { target, mount: None, mode: *mode, uid: *uid, gid: *gid, read_only }
+                Volume { name, target, mount: None, mode: *mode, uid: *uid, gid: *gid, read_only }
             }
             VolumeKind::Host(path) => {
                 let tag = format!("volume{}", shared.len());
                 let mount = shared
-                    .entry(name)
+                    .entry(&volume.name)
                     .or_insert_with(|| share(&tag, path.clone(), !volume.read_only, shares))
                     .clone();
-                Volume { target, mount: Some(mount), read_only, ..Volume::default() }
+                Volume { name, target, mount: Some(mount), read_only, ..Volume::default() }
             }
         });
     }
