@@ -20,6 +20,9 @@ const KERNEL_DISK: &str = "kernel";
 /// The disk of the container's image.
 const ROOT_DISK: &str = "root";
 
+/// Variables that speak of the caller's user.
+const CALLER: [&[u8]; 4] = [b"HOME", b"LOGNAME", b"MAIL", b"USER"];
+
 /// The board that suits.
 pub(super) fn board(request: &RunRequest, accel: Accel) -> MachineKind {
     request.board.unwrap_or(match accel {
@@ -199,6 +202,10 @@ fn command(request: &RunRequest, process: Option<&Process>) -> Result<Command, E
     let mut env: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
     if process.is_none() || request.inherit_env {
         env.extend(request.host_env.iter().cloned());
+    }
+    if request.user.is_some() {
+        // Another user than the caller has a home and a name of its own.
+        CALLER.iter().for_each(|name| _ = env.remove(*name));
     }
     env.extend(image.env.into_iter().map(|(name, value)| (name.into(), value.into())));
     if request.terminal.is_some() {
