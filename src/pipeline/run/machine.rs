@@ -31,6 +31,16 @@ pub(super) fn board(request: &RunRequest, accel: Accel) -> MachineKind {
     })
 }
 
+/// What is wrong with a request whatever kernel it gets: known before one is
+/// built for it.
+pub(super) fn check(request: &RunRequest, root: &Root) -> Result<(), Error> {
+    let process = root.process();
+    volumes(request, process.as_ref(), &mut Vec::new())?;
+    name_servers(request)?;
+    command(request, process.as_ref())?;
+    Ok(())
+}
+
 /// Puts the plan together.
 pub(super) fn assemble(
     request: &RunRequest,
@@ -40,12 +50,13 @@ pub(super) fn assemble(
 ) -> Result<Machine, Error> {
     let mut shares = Vec::new();
     let mut disks = Vec::new();
-    let (mount, process) = match root {
-        Root::Host => (share("root", "/".into(), false, &mut shares), None),
-        Root::Folder(path) => (share("root", path, false, &mut shares), Some(Process::default())),
+    let process = root.process();
+    let mount = match root {
+        Root::Host => share("root", "/".into(), false, &mut shares),
+        Root::Folder(path) => share("root", path, false, &mut shares),
         Root::Image(container) => {
             disks.push(Disk { serial: ROOT_DISK.to_owned(), path: container.rootfs });
-            (disk(ROOT_DISK), Some(container.process))
+            disk(ROOT_DISK)
         }
     };
     let volumes = volumes(request, process.as_ref(), &mut shares)?;

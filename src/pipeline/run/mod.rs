@@ -48,8 +48,9 @@ pub fn plan_run(
     reporter: &dyn Reporter,
 ) -> Result<Machine, Error> {
     let store = Store::new(&settings.cache_dir);
-    let kernel = kernel::provide(request, settings, &store, reporter)?;
     let root = root::provide(request, settings, &store, reporter)?;
+    machine::check(request, &root)?;
+    let kernel = kernel::provide(request, settings, &store, reporter)?;
     let accel = match request.accel {
         Some(accel) => accel,
         None => match Finding::new(&store.host(), &request.qemu).get() {
