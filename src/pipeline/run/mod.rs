@@ -97,6 +97,10 @@ pub fn run(
         machine.kind = machine::board(request, Accel::Tcg);
         outcome = vm::run(&machine, &folder, streams)?;
     }
+    let silent = outcome.console.trim().is_empty();
+    if let (End::NoBoot(why), Accel::Kvm, true) = (&outcome.end, machine.accel, silent) {
+        return Err(vm::Error::Kvm { why: why.clone() }.into());
+    }
     let failed = !matches!(outcome.end, End::Command(_));
     let kept = if request.keep && failed { Some(folder.keep()?) } else { None };
     Ok(Ran { outcome, machine, kept })
