@@ -23,7 +23,7 @@ export XDG_RUNTIME_DIR=$BENCH/runtime
 kernel_file() { "$S1B" run --kernel "$KERNEL" --dry-run -- true 2>/dev/null | grep -o -- "-kernel [^ ]*" | cut -c9-; }
 run() { "$S1B" run --kernel "$KERNEL" "$@"; }
 machines() { grep -lsz "s1b.control" /proc/[0-9]*/cmdline | while read -r file; do
-    tr '\0' ' ' <"$file" 2>/dev/null | grep -qF "$BENCH/" && echo "$file"; done; }
+    { tr '\0' ' ' <"$file"; } 2>/dev/null | grep -qF "$BENCH/" && echo "$file"; done; }
 gone() { for try in $(seq 60); do [ -z "$(machines)" ] && return; sleep 0.05; done
     echo "a machine is left"; return 1; }
 wait_for() { for try in $(seq 600); do eval "$1" && return; sleep 0.1; done
@@ -77,14 +77,11 @@ impl Bench {
         self.shell_with(script, |program| program)
     }
 
-    pub(crate) fn shell_with(
-        &self,
-        script: &str,
-        change: impl FnOnce(Program) -> Program,
-    ) -> Said {
+    pub(crate) fn shell_with(&self, script: &str, change: impl FnOnce(Program) -> Program) -> Said {
         self.write("script", format!("{PRELUDE}\n{script}\n"));
-        let program = Program::new("bash")
-            .args(["-c", "exec 2>stderr; . ./script"])
+        // Whatever goes wrong, nothing is waited for for ever.
+        let program = Program::new("timeout")
+            .args(["--kill-after=5", "300", "bash", "-c", "exec 2>stderr; . ./script"])
             .env("BENCH", self.folder.path())
             .env("S1B", env!("CARGO_BIN_EXE_stage1-builder"))
             .env("S1B_CACHE_DIR", shared_cache())
@@ -181,7 +178,8 @@ fn kernel() -> Option<&'static Path> {
 fn prepare() -> Option<PathBuf> {
     let wanted = std::env::var("S1B_TEST_KERNELS").unwrap_or_else(|_| "6.1 6.12".into());
     let listed = wanted.split_whitespace().any(|word| word == SERIES);
-    let reason = if listed { debian_has(SERIES).err() } else { Some("not in S1B_TEST_KERNELS".into()) };
+    let reason =
+        if listed { debian_has(SERIES).err() } else { Some("not in S1B_TEST_KERNELS".into()) };
     if let Some(reason) = reason {
         not_run(&format!("commands on kernel {SERIES}"), &reason);
         return None;

@@ -46,7 +46,8 @@ fn both_time_limits_are_kept() {
          code=$?; gone; left; exit $code",
     );
     said.fails(124, &["within 0.5 s (--timeout)"]).says("begun\n");
-    let said = bench.shell("time run --boot-timeout=100ms -- true; code=$?; gone; left; exit $code");
+    let said =
+        bench.shell("time run --boot-timeout=100ms -- true; code=$?; gone; left; exit $code");
     said.fails(121, &["did not boot", "--boot-timeout", "hint:"]).says("");
 }
 
@@ -59,7 +60,10 @@ fn a_kernel_that_gives_up_is_122_with_its_last_lines() {
         "run -- sh -c 'echo before; date +%s >&2; echo c >/proc/sysrq-trigger; sleep 1000'; \
          code=$?; gone; left; exit $code",
     );
-    said.fails(122, &["sysrq triggered crash", "last lines:", "  | ", "sysrq_handle_crash", "hint:"]);
+    said.fails(
+        122,
+        &["sysrq triggered crash", "last lines:", "  | ", "sysrq_handle_crash", "hint:"],
+    );
     said.says("before\n");
     let said = bench.shell(
         "run -- sh -c 'echo \"<0>watchdog: BUG: soft lockup - CPU#0 stuck for 26s!\" >/dev/kmsg; \

@@ -34,7 +34,17 @@ fn the_hosts_root_has_all_that_a_program_expects() {
     said.has(&[&here, "here", "env 1 two", "name guest", "path /usr/bin:/bin:/usr/sbin"]);
     said.has(&["home /root/x", "init init", "hosts 1", "dns nameserver 192.0.2.1", "links lo "]);
     // IFF_UP | IFF_LOOPBACK; and the last line is the host's, unchanged.
-    said.has(&["0x9", "layer writable", "drwxrwxrwt", "to-stdout", "fd", "zombies 0", "0022", "4", "2"]);
+    said.has(&[
+        "0x9",
+        "layer writable",
+        "drwxrwxrwt",
+        "to-stdout",
+        "fd",
+        "zombies 0",
+        "0022",
+        "4",
+        "2",
+    ]);
     for mount in [
         "/ overlay",
         "/proc proc",
@@ -72,7 +82,8 @@ fn the_kernels_own_headers_are_there_and_cant_be_written_to() {
 #[test]
 fn a_user_of_the_hosts_root_has_a_home_of_its_own() {
     let Some(bench) = Bench::new() else { return };
-    let said = bench.shell("run --user=nobody -- sh -c 'id -u; id -g; echo $HOME; cat /etc/shadow'");
+    let said =
+        bench.shell("run --user=nobody -- sh -c 'id -u; id -g; echo $HOME; cat /etc/shadow'");
     said.is(1, &["Permission denied"]).says("65534\n65534\n/nonexistent\n");
 }
 

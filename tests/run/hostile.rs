@@ -31,7 +31,7 @@ fn links_and_pipes_in_a_container_lead_init_nowhere() {
             --user=7:8 ./root -- sh -c '
             for name in proc dev tmp run sys etc/hosts; do readlink /$name && echo "link $name"; done
             cat /etc/resolv.conf; head -1 /etc/hosts; cat /proc/self/mounts | grep -c " /proc proc"
-            ls -d /lib/modules/*/; id -u; ls /data; echo x >/tmp/x; echo x >/dev/shm/x; cat /data/file' ||
+            stat -c %u /proc/self; ls /data; echo x >/tmp/x; echo x >/dev/shm/x; cat /data/file' ||
             exit
         find root | sort | cmp - before; ls data; cat data/file"#,
     );
@@ -48,8 +48,8 @@ fn devices_and_setuid_stay_in_the_machine() {
     let Some(bench) = Bench::new() else { return };
     bench.busybox("root");
     let said = bench.shell(
-        r#"mknod root/zero c 1 5 || mkdir root/zero; cp root/bin/busybox root/bin/setuid
-        chmod 4755 root/bin/setuid; chown 0:0 root/bin/setuid 2>/dev/null
+        r#"mknod root/zero c 1 5 || mkdir root/zero; mkdir root/set; cp root/bin/busybox root/set/stat
+        chmod 4755 root/set/stat
         run --user=7:8 ./root -- sh -c 'test -c /zero && head -c 3 /zero | wc -c; /bin/setuid id -u'"#,
     );
     match rustix::process::geteuid().is_root() {
@@ -65,7 +65,7 @@ fn an_archive_of_many_files_and_an_entry_point_that_is_absent() {
     bench.busybox("image");
     let said = bench.shell(&format!(
         r#"{SAVE}
-        export S1B_CACHE_DIR=$BENCH/cache; mkdir image/many; cp "$(kernel_file)" kernel
+        cp "$(kernel_file)" kernel; export S1B_CACHE_DIR=$BENCH/cache; mkdir image/many
         (cd image/many && seq 100000 | xargs touch)
         save image '{{"Entrypoint": ["/no/such", "x"], "Cmd": ["y"], "User": "5:6", "Env": ["A=b"]}}'
         KERNEL=./kernel
@@ -102,7 +102,7 @@ fn a_run_has_the_rights_of_its_caller_only() {
     assert_eq!(said.text(), format!("0\nshown\nlayer\n0\n{user}\nmade\nfile\n"), "{}", said.stderr);
 }
 
-/// A folder below which nothing can be written to is still good to read.
+/// Init reads so much of it and no more.
 #[test]
 fn a_list_of_users_without_end_is_no_trouble() {
     let Some(bench) = Bench::new() else { return };

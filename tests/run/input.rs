@@ -8,14 +8,27 @@ fn an_image_that_is_not_there_says_how_to_get_it() {
     let run = "S1B_CACHE_DIR=$BENCH/cache \"$S1B\" run";
     let name = "kinvolk.io/aci/rkt/stage1-kvm:1.30.0,kernelversion=4.9.6";
     let said = bench.shell(&format!("{run} --stage1-name={name} -- true"));
-    said.fails(4, &["no image in the store", "kernelversion=4.9.6", "hint: build it: stage1-builder build 4.9.6"]);
-    bench.shell(&format!("{run} --stage1-name=a,b -- true")).fails(2, &["'b' is no label", "hint:"]);
+    said.fails(
+        4,
+        &[
+            "no image in the store",
+            "kernelversion=4.9.6",
+            "hint: build it: stage1-builder build 4.9.6",
+        ],
+    );
+    bench
+        .shell(&format!("{run} --stage1-name=a,b -- true"))
+        .fails(2, &["'b' is no label", "hint:"]);
     let said = bench.shell(&format!("{run} --stage1-hash=sha512-0123456789 -- true"));
     said.fails(4, &["no image in the store is sha512-0123456789", "hint:"]);
     bench.shell(&format!("{run} --stage1-path=none.aci -- true")).fails(4, &["none.aci", "hint:"]);
-    bench.shell(&format!("{run} --kernel=nonsense -- true")).fails(2, &["nonsense", "hint: --kernel="]);
-    bench.shell(&format!("{run} --kernel=./none -- true")).fails(4, &["the kernel ./none", "hint:"]);
-    bench.shell(&format!("{run} ./none -- true")).fails(4, &["none"]);
+    bench
+        .shell(&format!("{run} --kernel=nonsense -- true"))
+        .fails(2, &["nonsense", "hint: --kernel="]);
+    bench
+        .shell(&format!("{run} --kernel=./none -- true"))
+        .fails(4, &["the kernel ./none", "hint:"]);
+    bench.shell(&format!("{run} ./none -- true")).fails(4, &["./none"]);
     assert!(!bench.path("runtime/stage1-builder").exists());
 }
 
@@ -25,7 +38,9 @@ fn an_image_that_is_broken_is_refused() {
     bench.busybox("container/rootfs");
     let run = "S1B_CACHE_DIR=$BENCH/cache \"$S1B\" run";
     bench.write("garbage.aci", "no archive at all".repeat(100));
-    bench.shell(&format!("{run} --stage1-path=garbage.aci -- true")).fails(8, &["garbage.aci"]);
+    bench
+        .shell(&format!("{run} --stage1-path=garbage.aci -- true"))
+        .fails(8, &["garbage.aci", "damaged", "hint:"]);
     let said = bench.shell(&format!(
         "echo '{{\"acKind\": \"ImageManifest\", \"acVersion\": \"0.8.11\", \"name\": \"x\"}}' >container/manifest
          tar -C container -czf container.aci manifest rootfs
@@ -35,7 +50,7 @@ fn an_image_that_is_broken_is_refused() {
     let said = bench.shell(&format!(
         "head -c 300000 container.aci >cut.aci; {run} --stage1-path=cut.aci -- true"
     ));
-    said.fails(8, &["cut.aci"]);
+    said.fails(8, &["cut.aci", "hint:"]);
     bench.shell("ls -A cache/kernels-v1 | grep -v lock; true").is(0, &[]).says("");
 }
 
@@ -69,7 +84,8 @@ fn the_hypervisor_that_is_missing_is_named_with_the_package() {
     let said = bench.shell("run --qemu=s1b-no-qemu -- true");
     said.fails(7, &["s1b-no-qemu: program not found", "hint: apt-get install qemu-system-x86"]);
     bench.for_everybody();
-    let said = bench.shell("mkdir bin; export PATH=$BENCH/bin; \"$S1B\" run --kernel=./kernel -- true");
+    let said =
+        bench.shell("mkdir bin; export PATH=$BENCH/bin; \"$S1B\" run --kernel=./kernel -- true");
     said.fails(7, &["qemu-system-x86_64: program not found", "hint: apt-get install"]);
 }
 
@@ -93,7 +109,7 @@ fn what_rkt_has_and_we_have_not_is_refused_by_name() {
     bench.shell("run ./a --- ./b").is(2, &["---"]);
     bench.shell("run --no-such -- true").is(2, &["--no-such"]);
     bench.shell("run --net=bridge -- true").fails(2, &["--net=bridge", "hint:"]);
-    bench.shell("run --dns=x --kernel ./none -- true").fails(2, &["--dns=x", "hint:"]);
+    bench.shell("run --dns=x -- true").fails(2, &["--dns=x", "hint:"]);
     bench.shell("run --memory=1M -- true").is(2, &["64M at least"]);
     bench.shell("run --port=0 -- true").fails(2, &["--port=0", "hint:"]);
     bench.shell("run --environment=x -- true").fails(2, &["no NAME=VALUE", "hint:"]);

@@ -9,9 +9,9 @@ fn every_byte_passes_both_ways_and_streams_stay_apart() {
         r#"head -c 67108864 /dev/urandom >in
         run -- sh -c 'printf "\377err\0" >&2; cat; exit 77' <in >out 2>err
         echo $?
-        cmp in out && xxd -p err"#,
+        cmp in out && od -An -tx1 err"#,
     );
-    said.is(0, &[]).says("77\nff65727200\n");
+    said.is(0, &[]).says("77\n ff 65 72 72 00\n");
 }
 
 /// Input that never ends and is never read, and a process that would hold

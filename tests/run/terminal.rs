@@ -63,7 +63,8 @@ fn on_a_terminal(steps: &str, options: &str) -> Option<super::bench::Said> {
 
 #[test]
 fn ctrl_c_ends_the_run_within_a_second() {
-    let steps = "see size 33x101,see /dev/pts/0 /dev/pts/0 True vt100,type 6869 0d,see got hi,type 03";
+    let steps =
+        "see size 33x101,see /dev/pts/0 /dev/pts/0 True vt100,type 6869 0d,see got hi,type 03";
     let Some(said) = on_a_terminal(steps, "") else { return };
     said.is(0, &[]).says("130 0 True\n");
 }
