@@ -46,8 +46,8 @@ with open('sparse', 'wb') as file:
     file.seek(1 << 30)
     file.write(b'end')
 check('sparse', os.stat('sparse').st_size, (1 << 30) + 3)
-subprocess.run(['cp', '/bin/busybox', 'program'], check=True)
-check('exec', subprocess.run(['./program', 'echo', 'ran'], capture_output=True).stdout, b'ran\n')
+subprocess.run(['cp', '/bin/busybox', 'busybox'], check=True)
+check('exec', subprocess.run(['./busybox', 'echo', 'ran'], capture_output=True).stdout, b'ran\n')
 check('listed', len(os.listdir('many')), 500)
 names = 'name with, comma \u00fc'
 open(names, 'w').close()
@@ -90,7 +90,7 @@ fn files_of_the_host_behave_as_files() {
             --volume=memory,kind=empty,mode=1770,uid=5,gid=6 -- /usr/bin/python3 work || exit
         cd host,folder
         stat -c '%a %u %h' file; cat file; readlink link; cat old
-        head -c 4100 mapped | tail -c 10; echo; cmp program /bin/busybox
+        head -c 4100 mapped | tail -c 10; echo; cmp busybox /bin/busybox
         /usr/bin/python3 -c 'import os; print(os.getxattr("file", "user.note"))'
         echo "blocks $(($(stat -c %b sparse) < 100))"; ls ../fixed
         ls; ls below"#,
@@ -98,7 +98,7 @@ fn files_of_the_host_behave_as_files() {
     let user = rustix::process::geteuid().as_raw();
     said.is(0, &[]).says(&format!(
         "worked\n640 {user} 2\ntextfile\nnew0123456789\nb'two\\nlines\\x00'\nblocks 1\nfrom-host\n\
-         below\nfile\nfrom-host\nhard\nlink\nmany\nmapped\nname with, comma ü\nold\nprogram\nsparse\n"
+         below\nbusybox\nfile\nfrom-host\nhard\nlink\nmany\nmapped\nname with, comma ü\nold\nsparse\n"
     ));
 }
 
