@@ -19,7 +19,7 @@ pub(super) enum Root {
     /// A folder of the host.
     Folder(PathBuf),
     /// A container's image.
-    Image(Container),
+    Image(Box<Container>),
 }
 
 impl Root {
@@ -55,5 +55,5 @@ pub(super) fn provide(
         limits: container::Limits::default(),
         patience: Patience::default(),
     };
-    Ok(Root::Image(container::provide(&reference, &options, reporter)?))
+    Ok(Root::Image(Box::new(container::provide(&reference, &options, reporter)?)))
 }
