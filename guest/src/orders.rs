@@ -56,6 +56,8 @@ pub struct Mount {
 /// A volume in the container.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Volume {
+    /// Its name: the same volume may be in several places.
+    pub name: String,
     /// Where.
     pub target: String,
     /// Of what; none: an empty folder in memory.
@@ -66,7 +68,7 @@ pub struct Volume {
     pub uid: u32,
     /// Group of an empty one.
     pub gid: u32,
-    /// Whether it can't be written to.
+    /// Whether it can't be written to at this place.
     pub read_only: bool,
 }
 
@@ -278,7 +280,7 @@ macro_rules! fields {
 }
 
 fields!(Mount: kind, source, options, writable);
-fields!(Volume: target, mount, mode, uid, gid, read_only);
+fields!(Volume: name, target, mount, mode, uid, gid, read_only);
 fields!(Command: args, env, dir, user, groups, terminal);
 fields!(Orders: root, writable_root, modules, headers, headers_folder, keep, volumes, hostname, dns,
     network, command);

@@ -97,9 +97,10 @@ impl Error {
             Self::Refused { .. } => {
                 Some("--dry-run prints QEMU's command line; run it by hand".into())
             }
-            Self::Folder { .. } => {
-                Some("set XDG_RUNTIME_DIR (or TMPDIR) to a folder that you may write".into())
-            }
+            Self::Folder { .. } => Some(
+                "set XDG_RUNTIME_DIR (or TMPDIR) to a folder that you may write and that has room"
+                    .into(),
+            ),
             Self::Kvm { .. } => Some("leave --accel out, and TCG takes its place".into()),
             Self::NoSuchRun { .. } => {
                 Some("`stage1-builder enter` without a name lists those that run".into())

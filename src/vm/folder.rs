@@ -27,6 +27,13 @@ impl RunFolder {
     pub fn create() -> Result<Self, Error> {
         let base = base();
         make_private(&base).map_err(Error::folder(&base))?;
+        // One at a time: a folder is swept unless its lock is held, and a new
+        // one's is not yet for a moment.
+        let door = fs::File::open(&base).and_then(|folder| {
+            folder.file().lock()?;
+            Ok(folder)
+        });
+        let _door = door.map_err(Error::folder(&base))?;
         sweep(&base);
         let uuid = new_uuid().map_err(Error::folder(&base))?;
         let path = base.join(&uuid);
@@ -104,8 +111,7 @@ fn sweep(base: &Path) {
     for entry in fs::read_dir(base).into_iter().flatten().flatten() {
         let kept = entry.file_name().to_string_lossy().starts_with("kept-");
         let lock = entry.path().join("lock");
-        // A folder without a lock is one that is being made this moment.
-        if !kept && lock.exists() && matches!(Lock::try_acquire(&lock), Ok(Some(_))) {
+        if !kept && matches!(Lock::try_acquire(&lock), Ok(Some(_))) {
             _ = fs::remove_dir_all(entry.path());
         }
     }
@@ -120,6 +126,16 @@ fn new_uuid() -> std::io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_at_once_do_not_sweep_one_another() {
+        let make = || (0..20).map(|_| RunFolder::create().unwrap()).collect::<Vec<_>>();
+        let threads: Vec<_> = (0..4).map(|_| std::thread::spawn(make)).collect();
+        let folders = threads.into_iter().flat_map(|thread| thread.join().unwrap());
+        for folder in folders.collect::<Vec<_>>() {
+            assert!(folder.path().join("lock").is_file(), "{}", folder.path().display());
+        }
+    }
 
     #[test]
     fn a_folder_goes_with_its_run_and_a_dead_one_is_swept() {

@@ -16,6 +16,7 @@ use crate::orders::Command;
 use crate::wire::{Ending, Failure, Kind};
 
 use super::enter;
+use super::exec;
 use super::ports::Control;
 use super::problem::{Explain, Problem};
 use super::reaper::Reaper;
@@ -64,10 +65,11 @@ pub(super) fn start(command: &Command, reaper: &Reaper) -> Result<Started, Probl
     let name = command.args.first().map(|name| OsStr::from_bytes(name)).unwrap_or_default();
     let program = find(name, &env, &dir)?;
     let mut process = process::Command::new(&program);
-    process.arg0(name).args(command.args[1..].iter().map(|arg| OsStr::from_bytes(arg)));
-    process.env_clear().envs(env).current_dir(&dir);
+    process.current_dir(&dir);
     let ends = streams::prepare(&mut process, command.terminal, &user)?;
     become_user(&mut process, &user, command.terminal.is_some());
+    exec::plainly(&mut process, &program, &command.args, env)
+        .or_init(format_args!("can't run {}", program.display()))?;
     let (pid, ended) = reaper.spawn(&mut process).map_err(|error| {
         let kind = match error.kind() {
             std::io::ErrorKind::NotFound => Failure::NotFound,

@@ -12,6 +12,7 @@ mod command;
 mod ending;
 mod enter;
 mod etc;
+mod exec;
 mod modules;
 mod mounts;
 mod network;

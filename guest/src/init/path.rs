@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, open};
-use rustix::mount::{MountFlags, mount, mount_bind};
+use rustix::mount::{MountFlags, mount, mount_bind, mount_remount};
 
 use crate::in_root;
 
@@ -56,6 +56,13 @@ pub(super) fn bind_on(folder: &OwnedFd, source: &OwnedFd) -> rustix::io::Result<
     use std::os::fd::AsRawFd;
     rustix::process::fchdir(folder)?;
     let result = mount_bind(format!("/proc/self/fd/{}", source.as_raw_fd()), c".");
+    rustix::process::chdir(c"/").and(result)
+}
+
+/// Gives the mount that this folder is the top of these flags.
+pub(super) fn restrict(folder: &OwnedFd, flags: MountFlags) -> rustix::io::Result<()> {
+    rustix::process::fchdir(folder)?;
+    let result = mount_remount(c".", MountFlags::BIND | flags, c"");
     rustix::process::chdir(c"/").and(result)
 }
 

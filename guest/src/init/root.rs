@@ -1,6 +1,8 @@
 //! The container's root: a layer in memory over what the host gives.
 
+use std::collections::HashMap;
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use rustix::mount::{MountFlags, mount, mount_move, mount_remount};
@@ -51,7 +53,8 @@ pub(super) fn enter(orders: &Orders) -> Result<(), Problem> {
         path::bind_on(&target, &headers).or_mount("can't bind the headers")?;
     }
     network::set_up(orders)?;
-    orders.volumes.iter().try_for_each(volume)?;
+    let mut mounted = HashMap::new();
+    orders.volumes.iter().try_for_each(|one| volume(one, &mut mounted))?;
     if !orders.writable_root {
         mount_remount(c"/", MountFlags::RDONLY, c"").or_mount(doing)?;
     }
@@ -86,7 +89,7 @@ fn attach(what: &Mount, at: &str) -> Result<(), Problem> {
 
 fn attach_on(
     what: &Mount,
-    folder: &std::os::fd::OwnedFd,
+    folder: &OwnedFd,
     flags: MountFlags,
     at: &str,
 ) -> Result<(), Problem> {
@@ -118,18 +121,29 @@ fn disk(serial: &str) -> Result<String, Problem> {
     }
 }
 
-fn volume(volume: &Volume) -> Result<(), Problem> {
+/// Puts a volume in its place; one that is in another place already is shown
+/// here, too.
+fn volume(volume: &Volume, mounted: &mut HashMap<String, OwnedFd>) -> Result<(), Problem> {
     let folder = path::folder(&volume.target)?;
     let safe = MountFlags::NOSUID | MountFlags::NODEV;
-    let flags = if volume.read_only { safe | MountFlags::RDONLY } else { safe };
-    match &volume.mount {
-        Some(mount) => attach_on(mount, &folder, flags, &volume.target),
-        None => {
+    let doing = format!("can't mount the volume on {}", volume.target);
+    let first = mounted.get(&volume.name);
+    match (first, &volume.mount) {
+        (Some(first), _) => path::bind_on(&folder, first).or_mount(&doing)?,
+        (None, Some(mount)) => attach_on(mount, &folder, safe, &volume.target)?,
+        (None, None) => {
             let (mode, uid, gid) = (volume.mode, volume.uid, volume.gid);
             let options = format!("mode={mode:o},uid={uid},gid={gid}");
-            let what = Mounting { kind: "tmpfs", source: "empty", flags, options: &options };
-            path::mount_on(&folder, &what)
-                .or_mount(format!("can't mount the volume on {}", volume.target))
+            let what = Mounting { kind: "tmpfs", source: "empty", flags: safe, options: &options };
+            path::mount_on(&folder, &what).or_mount(&doing)?;
         }
     }
+    let here = path::folder(&volume.target)?;
+    if volume.read_only || first.is_some() {
+        // What can't be written to at one place may be at another.
+        let flags = if volume.read_only { safe | MountFlags::RDONLY } else { safe };
+        path::restrict(&here, flags).or_mount(&doing)?;
+    }
+    mounted.entry(volume.name.clone()).or_insert(here);
+    Ok(())
 }

@@ -87,9 +87,14 @@ pub(super) fn problem(end: &End) -> Option<(String, Option<String>, bool)> {
     let hint = |text: &str| Some(text.to_owned());
     Some(match end {
         End::Command(Ending::Code(_) | Ending::Signal(_)) | End::NoReader => return None,
-        End::NotStarted(Failure::NotFound | Failure::NotExecutable, text) => (
+        End::NotStarted(Failure::NotFound, text) => (
             text.clone(),
             hint("the path is that in the container; `-- ls DIR` looks there"),
+            false,
+        ),
+        End::NotStarted(Failure::NotExecutable, text) => (
+            text.clone(),
+            hint("a command is a program of the guest's kind, or a script with #! and chmod +x"),
             false,
         ),
         End::NotStarted(Failure::NoUser, text) => {

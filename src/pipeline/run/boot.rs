@@ -108,7 +108,8 @@ fn take_kernel(image: &Path, to: &Path) -> Result<(), Error> {
             taken = true;
         }
         Ok(())
-    })?;
+    })
+    .map_err(|source| Error::Image { path: image.to_owned(), source })?;
     if taken {
         return Ok(());
     }

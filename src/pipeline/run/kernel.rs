@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::content;
 use crate::digest::Digest;
 use crate::report::Reporter;
-use crate::settings::{KernelVersion, Settings};
+use crate::settings::{Arch, KernelVersion, Settings};
 use crate::store::{Found, Store};
 use crate::vm;
 
@@ -89,17 +89,43 @@ fn file(path: &Path, store: &Store) -> Result<Provided, Error> {
         hint: "--kernel takes a version (6.12) or the path of a bzImage or vmlinux".to_owned(),
     };
     let file = fs_err::canonicalize(path).map_err(|error| missing(error.to_string()))?;
-    let mut magic = [0; 4];
-    let read = fs_err::File::open(&file).and_then(|mut file| file.read_exact(&mut magic));
+    let mut head = Vec::new();
+    let read = fs_err::File::open(&file).and_then(|file| file.take(64).read_to_end(&mut head));
     read.map_err(|error| missing(error.to_string()))?;
-    let release = if magic == *b"\x7fELF" {
-        None
-    } else {
-        Some(content::release_of(&file).map_err(|error| missing(error.to_string()))?)
+    let release = match form(&head).map_err(missing)? {
+        Form::Vmlinux => None,
+        Form::BzImage => {
+            Some(content::release_of(&file).map_err(|error| missing(error.to_string()))?)
+        }
     };
     let file = if release.is_some() { boot::quickest(&store.kernels(), file) } else { file };
     let kernel = vm::Kernel { file, release, virtio_console: true, virtiofs: false };
     Ok(Provided { kernel, modules: None, modules_folder: String::new() })
+}
+
+/// What QEMU can boot.
+#[derive(Debug, PartialEq, Eq)]
+enum Form {
+    BzImage,
+    Vmlinux,
+}
+
+/// What a kernel's first bytes say of it; if it is none for an x86-64 guest,
+/// why. What is no other kernel for sure passes for a bzImage, which has more
+/// to say of itself.
+fn form(head: &[u8]) -> Result<Form, String> {
+    let other = |arch| format!("it is a kernel for {arch}, and guests are {}", Arch::X86_64);
+    match head {
+        // e_machine (include/uapi/linux/elf-em.h): EM_X86_64, EM_AARCH64.
+        [0x7f, b'E', b'L', b'F', ..] => match head.get(18..20) {
+            Some([62, 0]) => Ok(Form::Vmlinux),
+            Some([183, 0]) => Err(other("arm64")),
+            _ => Err(other("another processor")),
+        },
+        // Documentation/arch/arm64/booting.rst
+        _ if head.get(56..60) == Some(b"ARM\x64") => Err(other("arm64")),
+        _ => Ok(Form::BzImage),
+    }
 }
 
 /// The settings' kernel. Where it can't be had (no compiler, no source), the
@@ -161,4 +187,27 @@ fn best(store: &Store, fits: impl Fn(&Found) -> bool) -> Option<Found> {
 
 fn version(found: &Found) -> Option<KernelVersion> {
     found.record.kernel.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_for_another_processor_is_known_by_its_head() {
+        let elf = |machine: u8| {
+            let mut head = b"\x7fELF\x02\x01\x01".to_vec();
+            head.resize(64, 0);
+            head[18] = machine;
+            form(&head)
+        };
+        assert_eq!(elf(62), Ok(Form::Vmlinux));
+        assert!(elf(183).unwrap_err().contains("for arm64, and guests are x86_64"));
+        assert!(elf(40).unwrap_err().contains("another processor"));
+        let mut image = b"MZ".to_vec();
+        image.resize(56, 0);
+        assert_eq!(form(&image), Ok(Form::BzImage));
+        image.extend(b"ARMd");
+        assert!(form(&image).unwrap_err().contains("arm64"));
+    }
 }

@@ -20,12 +20,25 @@ const KERNEL_DISK: &str = "kernel";
 /// The disk of the container's image.
 const ROOT_DISK: &str = "root";
 
+/// Variables that speak of the caller's user.
+const CALLER: [&[u8]; 4] = [b"HOME", b"LOGNAME", b"MAIL", b"USER"];
+
 /// The board that suits.
 pub(super) fn board(request: &RunRequest, accel: Accel) -> MachineKind {
     request.board.unwrap_or(match accel {
         Accel::Kvm => MachineKind::Microvm,
         Accel::Tcg => MachineKind::Q35,
     })
+}
+
+/// What is wrong with a request whatever kernel it gets: known before one is
+/// built for it.
+pub(super) fn check(request: &RunRequest, root: &Root) -> Result<(), Error> {
+    let process = root.process();
+    volumes(request, process.as_ref(), &mut Shares { via: Via::NineP, list: Vec::new() })?;
+    name_servers(request)?;
+    command(request, process.as_ref())?;
+    Ok(())
 }
 
 /// Puts the plan together.
@@ -38,12 +51,13 @@ pub(super) fn assemble(
 ) -> Result<Machine, Error> {
     let mut shares = Shares { via, list: Vec::new() };
     let mut disks = Vec::new();
-    let (mount, process) = match root {
-        Root::Host => (shares.add("root", "/".into(), false), None),
-        Root::Folder(path) => (shares.add("root", path, false), Some(Process::default())),
+    let process = root.process();
+    let mount = match root {
+        Root::Host => shares.add("root", "/".into(), false),
+        Root::Folder(path) => shares.add("root", path, false),
         Root::Image(container) => {
             disks.push(Disk { serial: ROOT_DISK.to_owned(), path: container.rootfs });
-            (disk(ROOT_DISK), Some(container.process))
+            disk(ROOT_DISK)
         }
     };
     let volumes = volumes(request, process.as_ref(), &mut shares)?;
@@ -141,18 +155,18 @@ fn volumes(
             });
         };
         let read_only = read_only || volume.read_only;
-        let target = target.to_owned();
+        let (name, target) = (name.to_owned(), target.to_owned());
         volumes.push(match &volume.kind {
             VolumeKind::Empty { mode, uid, gid } => {
-                Volume { target, mount: None, mode: *mode, uid: *uid, gid: *gid, read_only }
+                Volume { name, target, mount: None, mode: *mode, uid: *uid, gid: *gid, read_only }
             }
             VolumeKind::Host(path) => {
                 let tag = format!("volume{}", shared.len());
                 let mount = shared
-                    .entry(name)
+                    .entry(&volume.name)
                     .or_insert_with(|| shares.add(&tag, path.clone(), !volume.read_only))
                     .clone();
-                Volume { target, mount: Some(mount), read_only, ..Volume::default() }
+                Volume { name, target, mount: Some(mount), read_only, ..Volume::default() }
             }
         });
     }
@@ -209,6 +223,10 @@ fn command(request: &RunRequest, process: Option<&Process>) -> Result<Command, E
     let mut env: BTreeMap<Vec<u8>, Vec<u8>> = BTreeMap::new();
     if process.is_none() || request.inherit_env {
         env.extend(request.host_env.iter().cloned());
+    }
+    if request.user.is_some() {
+        // Another user than the caller has a home and a name of its own.
+        CALLER.iter().for_each(|name| _ = env.remove(*name));
     }
     env.extend(image.env.into_iter().map(|(name, value)| (name.into(), value.into())));
     if request.terminal.is_some() {

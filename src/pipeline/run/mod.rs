@@ -48,8 +48,9 @@ pub fn plan_run(
     reporter: &dyn Reporter,
 ) -> Result<Machine, Error> {
     let store = Store::new(&settings.cache_dir);
-    let kernel = kernel::provide(request, settings, &store, reporter)?;
     let root = root::provide(request, settings, &store, reporter)?;
+    machine::check(request, &root)?;
+    let kernel = kernel::provide(request, settings, &store, reporter)?;
     let accel = match request.accel {
         Some(accel) => accel,
         None => match Finding::new(&store.host(), &request.qemu).get() {
@@ -117,6 +118,10 @@ pub fn run(
         machine.accel = Accel::Tcg;
         machine.kind = machine::board(request, Accel::Tcg);
         outcome = vm::run(&machine, &folder, streams)?;
+    }
+    let silent = outcome.console.trim().is_empty();
+    if let (End::NoBoot(why), Accel::Kvm, true) = (&outcome.end, machine.accel, silent) {
+        return Err(vm::Error::Kvm { why: why.clone() }.into());
     }
     let failed = !matches!(outcome.end, End::Command(_));
     let kept = if request.keep && failed { Some(keep(folder, &outcome)?) } else { None };

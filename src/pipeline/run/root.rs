@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::container::{self, Container};
+use crate::container::{self, Container, Process};
 use crate::http::Patience;
 use crate::report::Reporter;
 use crate::settings::Settings;
@@ -20,6 +20,17 @@ pub(super) enum Root {
     Folder(PathBuf),
     /// A container's image.
     Image(Box<Container>),
+}
+
+impl Root {
+    /// What an image says about running it; none on the host's own root.
+    pub(super) fn process(&self) -> Option<Process> {
+        match self {
+            Self::Host => None,
+            Self::Folder(_) => Some(Process::default()),
+            Self::Image(container) => Some(container.process.clone()),
+        }
+    }
 }
 
 pub(super) fn provide(
