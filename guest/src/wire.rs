@@ -198,8 +198,7 @@ impl Failure {
     /// From the first byte of a [`Kind::Failed`] frame; the rest is text.
     #[must_use]
     pub fn from_byte(byte: u8) -> Option<Self> {
-        let all =
-            [Self::NotFound, Self::NotExecutable, Self::NoUser, Self::Mount, Self::Init];
+        let all = [Self::NotFound, Self::NotExecutable, Self::NoUser, Self::Mount, Self::Init];
         all.into_iter().find(|failure| *failure as u8 == byte)
     }
 }

@@ -120,7 +120,8 @@ fn folder(dir: &[u8]) -> Result<PathBuf, Problem> {
 fn find(name: &OsStr, env: &[(OsString, OsString)], dir: &Path) -> Result<PathBuf, Problem> {
     let shown = name.to_string_lossy();
     let absent = || Problem::new(Failure::NotFound, format_args!("{shown}: not found"));
-    let refused = || Problem::new(Failure::NotExecutable, format_args!("{shown}: can't be executed"));
+    let refused =
+        || Problem::new(Failure::NotExecutable, format_args!("{shown}: can't be executed"));
     let is = |path: &Path| {
         let found = std::fs::metadata(path).ok()?;
         Some(found.is_file() && found.permissions().mode() & 0o111 != 0)
@@ -169,11 +170,7 @@ fn become_user(process: &mut process::Command, user: &User, terminal: bool) {
 }
 
 /// Follows what the host says while the command runs.
-fn obey(
-    control: &Control,
-    pid: Pid,
-    master: Option<std::fs::File>,
-) -> Result<(), Problem> {
+fn obey(control: &Control, pid: Pid, master: Option<std::fs::File>) -> Result<(), Problem> {
     let mut port = control.reader().or_init("can't read the control port")?;
     std::thread::spawn(move || {
         while let Ok(Some(frame)) = crate::wire::read_frame(&mut port) {

@@ -61,17 +61,20 @@ const OFFERED: [Place; 5] = [
 
 /// Mounts them all; what is in `keep` stays to be seen.
 pub(super) fn all(keep: &[String]) -> Result<(), Problem> {
-    let kept: Vec<_> = keep.iter().filter_map(|path| Some((path, path::hold(path).ok()?))).collect();
+    let kept: Vec<_> =
+        keep.iter().filter_map(|path| Some((path, path::hold(path).ok()?))).collect();
     for place in &NEEDED {
         path::real_folder(place.path)?;
         place.mount().or_mount(format_args!("can't mount {}", place.path))?;
     }
-    for place in &OFFERED {
-        _ = fs::create_dir(place.path);
-        _ = place.mount();
-    }
+    without_modprobe(|| {
+        for place in &OFFERED {
+            _ = fs::create_dir(place.path);
+            _ = place.mount();
+        }
+        cgroups();
+    });
     devices();
-    cgroups();
     for (path, folder) in kept {
         let doing = format!("can't show {path}");
         fs::create_dir_all(path).or_mount(&doing)?;
@@ -79,6 +82,19 @@ pub(super) fn all(keep: &[String]) -> Result<(), Problem> {
         path::bind_on(&target, &folder).or_mount(&doing)?;
     }
     Ok(())
+}
+
+/// Keeps the kernel from calling the container's `modprobe` meanwhile, which
+/// it would for `bpf_preload` at every mount of bpffs (`kernel/bpf/inode.c`),
+/// and for a file system that it does not know. That costs a program's start.
+fn without_modprobe(mount: impl FnOnce()) {
+    const PATH: &str = "/proc/sys/kernel/modprobe";
+    let usual = fs::read(PATH);
+    _ = fs::write(PATH, "\n");
+    mount();
+    if let Ok(usual) = usual {
+        _ = fs::write(PATH, usual);
+    }
 }
 
 impl Place {

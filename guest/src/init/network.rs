@@ -94,8 +94,7 @@ fn attribute(to: &mut Vec<u8>, kind: u16, value: &[u8]) {
 fn open() -> io::Result<OwnedFd> {
     // Protocol 0 is NETLINK_ROUTE.
     let family = AddressFamily::NETLINK;
-    let socket =
-        socket_with(family, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
+    let socket = socket_with(family, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
     bind(&socket, &SocketAddrNetlink::new(0, 0))?;
     Ok(socket)
 }

@@ -87,19 +87,13 @@ fn attach(what: &Mount, at: &str) -> Result<(), Problem> {
     attach_on(what, &folder, MountFlags::empty(), at)
 }
 
-fn attach_on(
-    what: &Mount,
-    folder: &OwnedFd,
-    flags: MountFlags,
-    at: &str,
-) -> Result<(), Problem> {
+fn attach_on(what: &Mount, folder: &OwnedFd, flags: MountFlags, at: &str) -> Result<(), Problem> {
     let source = match what.kind.as_str() {
         "9p" | "virtiofs" => what.source.clone(),
         _ => disk(&what.source)?,
     };
     let flags = if what.writable { flags } else { flags | MountFlags::RDONLY };
-    let mounting =
-        Mounting { kind: &what.kind, source: &source, flags, options: &what.options };
+    let mounting = Mounting { kind: &what.kind, source: &source, flags, options: &what.options };
     let doing = format_args!("can't mount {} ({}) on {at}", what.kind, what.source).to_string();
     path::mount_on(folder, &mounting).or_mount(doing)
 }

@@ -78,12 +78,12 @@ fn fields(text: &str) -> impl Iterator<Item = Vec<&str>> {
 mod tests {
     use super::*;
 
-    const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:\nann:x:7:8::/a:\n";
+    const PASSWD: &str =
+        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534::/:\nann:x:7:8::/a:\n";
     const GROUP: &str = "root:x:0:\nwheel:x:10:root,ann\naudio:x:29:ann\nbad\n";
 
     fn user(text: &str) -> Result<(u32, u32, Vec<u32>, String), String> {
-        find(text, &[], PASSWD, GROUP)
-            .map(|user| (user.uid, user.gid, user.groups, user.home))
+        find(text, &[], PASSWD, GROUP).map(|user| (user.uid, user.gid, user.groups, user.home))
     }
 
     #[test]
