@@ -26,7 +26,7 @@ pub struct Sockets {
     pub serial: i32,
     /// What the virtio console says.
     pub console: i32,
-    /// The ports of [`wire`], in the order of [`PORTS`].
+    /// The ports: control, stdin, stdout, stderr, enter.
     pub ports: [i32; 5],
 }
 
