@@ -117,7 +117,8 @@ impl Arguments {
         let by_hand = |port: &str| match port {
             wire::STDOUT => "file,path=/dev/stdout",
             wire::STDERR => "file,path=/dev/stderr",
-            _ => "null",
+            // Not `null`, to which no guest's port is ever connected.
+            _ => "file,path=/dev/null",
         };
         let serial = wiring.sockets.map(|sockets| socket(sockets.serial));
         let serial = serial.unwrap_or_else(|| "stdio,mux=on,signal=off".to_owned());

@@ -63,6 +63,12 @@ impl RunFolder {
     /// # Errors
     /// When it can't be moved.
     pub fn keep(mut self) -> Result<PathBuf, Error> {
+        // The sockets lead nowhere any more.
+        for entry in fs::read_dir(&self.path).into_iter().flatten().flatten() {
+            if entry.path().extension().is_some_and(|extension| extension == "sock") {
+                _ = fs::remove_file(entry.path());
+            }
+        }
         let kept = self.path.with_file_name(format!("kept-{}", self.uuid));
         fs::rename(&self.path, &kept).map_err(Error::folder(&kept))?;
         self.keep = true;

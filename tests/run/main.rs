@@ -23,4 +23,5 @@ mod input;
 mod streams;
 mod terminal;
 mod trouble;
+mod visits;
 mod volumes;
