@@ -39,10 +39,15 @@ impl Sources {
             == fs_err::canonicalize(&current_dir).map_err(Error::Read)?;
         // The same folder under the same name: so paths stay as short as typed.
         let project_dir = if same { current_dir.clone() } else { project_dir.to_owned() };
-        let read = |name| read(&anchored(&project_dir, Path::new(name), &current_dir));
+        let path = |name| anchored(&project_dir, Path::new(name), &current_dir);
+        let builder_config = read(&path("builder-config"))?;
+        let dot_config = path(".config");
+        let is_ours = builder_config.is_some() || !dot_config.is_dir();
+        let dot_config = if is_ours { read(&dot_config)? } else { None };
+        let is_ours = |(_, text): &(PathBuf, String)| builder_config.is_some() || !is_kernels(text);
         Ok(Self {
-            builder_config: read("builder-config")?,
-            dot_config: read(".config")?,
+            dot_config: dot_config.filter(is_ours),
+            builder_config,
             environment: environment(std::env::vars_os())?,
             flags,
             available_parallelism: std::thread::available_parallelism().ok(),
@@ -65,6 +70,13 @@ impl Sources {
 /// as short as it was typed where that is the same.
 pub(super) fn anchored(base: &Path, path: &Path, current_dir: &Path) -> PathBuf {
     if current_dir.join(base) == current_dir { path.to_owned() } else { base.join(path) }
+}
+
+/// Whether a `.config` is a kernel's. Outside of a project folder, where
+/// anything may be run, one that is says nothing to us; nor does the folder
+/// of that name that every home folder has.
+fn is_kernels(text: &str) -> bool {
+    text.lines().any(|line| line.starts_with("CONFIG_") || line.starts_with("# CONFIG_"))
 }
 
 fn read(path: &Path) -> Result<Option<(PathBuf, String)>, Error> {
@@ -119,6 +131,23 @@ mod tests {
             let error = read(name.into()).unwrap_err();
             assert_eq!(error.to_string(), format!("environment: the value of {name} is not UTF-8"));
         }
+    }
+
+    #[test]
+    fn other_programs_files_of_that_name_are_none_of_our_business() {
+        let folder = tempfile::tempdir().unwrap();
+        let found = || Sources::from_host(folder.path(), BTreeMap::new());
+        let dot_config = folder.path().join(".config");
+        fs_err::create_dir(&dot_config).unwrap();
+        assert_eq!(found().unwrap().dot_config, None);
+        fs_err::remove_dir(&dot_config).unwrap();
+        fs_err::write(&dot_config, "#\n# Linux/x86 6.12\nCONFIG_SMP=y\n").unwrap();
+        assert_eq!(found().unwrap().dot_config, None);
+        fs_err::write(&dot_config, "S1B_JOBS=2\n").unwrap();
+        assert!(found().unwrap().dot_config.is_some());
+        fs_err::write(folder.path().join("builder-config"), "").unwrap();
+        fs_err::write(&dot_config, "CONFIG_SMP=y\n").unwrap();
+        assert!(found().unwrap().dot_config.is_some(), "in a project it is a mistake to be told");
     }
 
     #[test]

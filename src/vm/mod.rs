@@ -21,6 +21,8 @@
 //!   console.log     what the kernel said, if the folder is kept
 //! ```
 //!
+//! `examples/on_kernel.rs` is a program that needs nothing else than this.
+//!
 //! A folder whose lock is free is a killed run's, and is swept by the next.
 //! QEMU itself dies with the process that started it.
 

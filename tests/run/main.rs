@@ -20,6 +20,7 @@ mod ending;
 mod environment;
 mod hostile;
 mod input;
+mod library;
 mod streams;
 mod terminal;
 mod trouble;
