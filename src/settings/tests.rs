@@ -337,7 +337,9 @@ fn the_files_are_read_from_the_project_folder() {
     assert_eq!(error.to_string(), format!("{}:2:5: not UTF-8", file.display()));
     fs_err::remove_file(&file).unwrap();
     fs_err::create_dir(&file).unwrap();
-    assert!(matches!(read(), Err(Error::Read(_))));
+    assert_eq!(read().unwrap().dot_config, None, "every home folder has one");
+    fs_err::write(folder.path().join("builder-config"), "").unwrap();
+    assert!(matches!(read(), Err(Error::Read(_))), "a project has none");
 }
 
 #[test]
