@@ -47,7 +47,7 @@ pub struct Machine {
 pub struct Kernel {
     /// A bzImage, or an ELF `vmlinux` with a PVH entry.
     pub file: PathBuf,
-    /// Its release, if it is known; that of the guest is compared with it.
+    /// Its release, if it is known.
     pub release: Option<String>,
     /// Whether the console of virtio is built in, which is the quicker one;
     /// a foreign kernel may have the serial port's only.

@@ -134,6 +134,14 @@ fn pair() -> Result<(UnixStream, OwnedFd), Error> {
     Ok((ours, theirs.into()))
 }
 
+/// What it means that nobody takes the command's output.
+fn unread(error: &std::io::Error) -> End {
+    match error.kind() {
+        std::io::ErrorKind::BrokenPipe => End::NoReader,
+        _ => End::Lost(format!("can't write the command's output: {error}")),
+    }
+}
+
 /// Our ends of the ports.
 struct Ports {
     control: UnixStream,
@@ -172,9 +180,6 @@ fn start(
     let mut take = || ours.remove(0);
     let control = take();
     listen(control.try_clone().map_err(Error::system("read the control port"))?, tell.clone());
-    if let Some(requests) = streams.requests.take() {
-        forward(requests, tell.clone());
-    }
     let ports = Ports { control, stdin: Some(take()), stdout: Some(take()), stderr: Some(take()) };
     enter::serve(machine, folder, take())?;
     Ok((qemu, ports))
@@ -250,7 +255,7 @@ impl Run<'_> {
                 Ok(Happening::Failed(failure, text)) => return End::NotStarted(failure, text),
                 Ok(Happening::Closed) => return self.closed(ending),
                 Ok(Happening::Fatal(line)) => self.kill_soon(LAST_WORDS, End::Panic(line)),
-                Ok(Happening::StreamEnded(Err(_))) => return End::NoReader,
+                Ok(Happening::StreamEnded(Err(error))) => return unread(&error),
                 Ok(Happening::StreamEnded(Ok(()))) => self.open = self.open.saturating_sub(1),
                 Ok(Happening::Typed) => {
                     self.kill_soon(GRACE, End::Interrupted(interrupt::Signal::Interrupt));
@@ -270,6 +275,9 @@ impl Run<'_> {
     fn begin(&mut self) {
         self.started = Some(Instant::now());
         let streams = &mut *self.streams;
+        if let Some(requests) = streams.requests.take() {
+            forward(requests, self.tell.clone());
+        }
         let writers = [
             (self.ports.stdout.take(), streams.stdout.take()),
             (self.ports.stderr.take(), streams.stderr.take()),
@@ -290,12 +298,21 @@ impl Run<'_> {
 
     /// QEMU has ended. What the command said before counts.
     fn closed(&mut self, mut ending: Option<Ending>) -> End {
-        while let Ok(happening) = self.hear.recv_timeout(LAST_WORDS) {
-            match happening {
-                Happening::Ended(how) => ending = Some(how),
-                Happening::Fatal(line) => return End::Panic(line),
-                Happening::StreamEnded(..) => self.open = self.open.saturating_sub(1),
-                _ => {}
+        loop {
+            match self.hear.recv_timeout(LAST_WORDS) {
+                Ok(Happening::Ended(how)) => ending = Some(how),
+                Ok(Happening::Fatal(line)) => return End::Panic(line),
+                Ok(Happening::StreamEnded(Ok(()))) => self.open = self.open.saturating_sub(1),
+                Ok(Happening::StreamEnded(Err(error))) => return unread(&error),
+                Ok(_) => {}
+                // A reader of ours may be slow; its sockets end by themselves.
+                Err(_) if self.started.is_some() && self.open > 0 => {
+                    self.look_at_signals();
+                    if let Some(end) = self.overdue(true) {
+                        return end;
+                    }
+                }
+                Err(_) => break,
             }
             if ending.is_some() && self.open == 0 {
                 break;

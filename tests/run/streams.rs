@@ -48,3 +48,14 @@ fn a_stalled_stdout_does_not_hold_up_stderr() {
     );
     said.is(0, &[]).says("20000000\n0 0\n8000004\n");
 }
+
+/// A reader that is slow gets all of it, however long the command is over.
+#[test]
+fn a_slow_reader_loses_nothing() {
+    let Some(bench) = Bench::new() else { return };
+    let said = bench.shell(
+        r#"run -- sh -c 'head -c 3000000 /dev/zero; exit 3' | { sleep 12; wc -c; }; echo ${PIPESTATUS[0]}
+        run -- echo lost >/dev/full; echo $?"#,
+    );
+    said.is(0, &["can't write the command's output"]).says("3000000\n3\n123\n");
+}

@@ -59,13 +59,8 @@ impl Reaper {
         }
     }
 
-    /// Kills every process but init. Kernel threads take no notice.
+    /// Kills every process but init, all at once (`kill(-1)`).
     pub(super) fn kill_all() {
-        for process in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let pid = process.file_name().to_str().and_then(|name| name.parse().ok());
-            if let Some(pid) = pid.filter(|&pid| pid > 1).and_then(Pid::from_raw) {
-                _ = rustix::process::kill_process(pid, Signal::KILL);
-            }
-        }
+        _ = rustix::process::kill_process_group(Pid::INIT, Signal::KILL);
     }
 }

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::process;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -88,13 +90,21 @@ fn pipe(user: &User) -> io::Result<(File, File)> {
 pub(super) struct Pumps {
     ended: Receiver<()>,
     count: usize,
+    /// How many of them wait for the host this moment.
+    writing: Arc<AtomicUsize>,
 }
 
 impl Pumps {
-    /// Waits until all that was written has been handed to the host.
+    /// Waits until all that was written has been handed to the host, however
+    /// slowly it takes it; not for a stream that somebody holds open in vain.
     pub(super) fn drain(self) {
-        for _ in 0..self.count {
-            _ = self.ended.recv_timeout(DRAIN);
+        let mut left = self.count;
+        while left > 0 {
+            match self.ended.recv_timeout(DRAIN) {
+                Ok(()) => left -= 1,
+                Err(_) if self.writing.load(Ordering::SeqCst) > 0 => {}
+                Err(_) => return,
+            }
         }
     }
 }
@@ -103,11 +113,12 @@ impl Pumps {
 pub(super) fn connect(ends: Ends, ports: Ports) -> Pumps {
     let (send, ended) = channel();
     let mut count = 0;
+    let writing = Arc::new(AtomicUsize::new(0));
     let mut pump = |from: File, to: File| {
-        let send = send.clone();
+        let (send, writing) = (send.clone(), Arc::clone(&writing));
         count += 1;
         std::thread::spawn(move || {
-            outward(from, to);
+            outward(from, to, &writing);
             _ = send.send(());
         });
     };
@@ -126,11 +137,11 @@ pub(super) fn connect(ends: Ends, ports: Ports) -> Pumps {
             }
         }
     }
-    Pumps { ended, count }
+    Pumps { ended, count, writing }
 }
 
 /// From a pipe to a port. A terminal's master ends with `EIO`.
-fn outward(mut from: File, mut to: File) {
+fn outward(mut from: File, mut to: File, writing: &AtomicUsize) {
     let mut frame = vec![0; HEAD + MOST];
     loop {
         let count = match from.read(&mut frame[HEAD..]) {
@@ -140,7 +151,10 @@ fn outward(mut from: File, mut to: File) {
         };
         let kind = if count == 0 { Kind::End } else { Kind::Data };
         frame[..HEAD].copy_from_slice(&wire::head(kind, count));
-        if to.write_all(&frame[..HEAD + count]).is_err() || count == 0 {
+        writing.fetch_add(1, Ordering::SeqCst);
+        let written = to.write_all(&frame[..HEAD + count]);
+        writing.fetch_sub(1, Ordering::SeqCst);
+        if written.is_err() || count == 0 {
             // Not closed: what the host has not taken yet would be lost.
             std::mem::forget(to);
             return;

@@ -44,7 +44,8 @@ pub(super) fn meant(global: &Global, run: &Run) -> Result<(Settings, RunRequest)
         memory: run.memory,
         cpus: run.cpu,
         read_only_root: run.readonly_rootfs,
-        terminal: (run.interactive || on_a_terminal()).then(terminal::size).flatten(),
+        terminal: (run.interactive || on_a_terminal())
+            .then(|| terminal::size().unwrap_or((24, 80))),
         accel: match run.accel {
             AccelChoice::Auto => None,
             AccelChoice::Kvm => Some(Accel::Kvm),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::content;
 use crate::digest::Digest;
-use crate::report::Reporter;
+use crate::report::{Fault, Reporter};
 use crate::settings::{Arch, KernelVersion, Settings};
 use crate::store::{Found, Store};
 use crate::vm;
@@ -141,12 +141,17 @@ fn built(
         Ok(Image { file: store.images().file(&plan.image_key), digest: record.file })
     });
     made.or_else(|error| {
+        let absent = [Fault::NotFound, Fault::Network, Fault::MissingTools];
+        if !absent.contains(&error.fault()) {
+            return Err(error);
+        }
+        let why = error.to_string();
         let fits = |found: &Found| {
             found.record.name == settings.image_name
                 && version(found).is_some_and(|version| settings.kernel.fits(&version))
         };
         let found = best(store, fits).ok_or(error)?;
-        reporter.note(format!("taking {} as it is in the store", found.record.kernel));
+        reporter.note(format!("taking {} as it is in the store: {why}", found.record.kernel));
         Ok(found.into())
     })
 }

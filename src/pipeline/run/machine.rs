@@ -109,17 +109,20 @@ struct Shares {
 }
 
 impl Shares {
-    /// What can't be written to may be cached at will; what can, over 9p, as
-    /// far as mmap needs it.
+    /// What can't be written to may be cached at will; what can, as far as
+    /// mmap needs it, and by QEMU alone: virtiofsd without a sandbox of its own
+    /// takes names with slashes from the guest's kernel when it renames or
+    /// removes, and would let a hostile one out of the folder.
     fn add(&mut self, tag: &str, path: std::path::PathBuf, writable: bool) -> Mount {
-        self.list.push(Share { tag: tag.to_owned(), path, writable, via: self.via.clone() });
+        let via = if writable { Via::NineP } else { self.via.clone() };
         let cache = if writable { "mmap" } else { "loose" };
-        let (kind, options) = match self.via {
+        let (kind, options) = match via {
             Via::NineP => {
                 ("9p", format!("trans=virtio,version=9p2000.L,msize={MESSAGE},cache={cache}"))
             }
             Via::Virtiofs { .. } => ("virtiofs", String::new()),
         };
+        self.list.push(Share { tag: tag.to_owned(), path, writable, via });
         Mount { kind: kind.to_owned(), source: tag.to_owned(), options, writable }
     }
 }

@@ -108,16 +108,17 @@ pub fn run(
     if machine.accel == Accel::Tcg && !chosen {
         say_slow(&finding, reporter);
     }
-    let mut outcome = attempt(&mut machine, &folder, streams, &finding, chosen)?;
-    if let End::NoBoot(why) = &outcome.end
-        && machine.accel == Accel::Kvm
-        && !chosen
-    {
-        finding.remember(Some(why));
-        say_slow(&finding, reporter);
+    let proving = machine.accel == Accel::Kvm && !chosen && finding.get() == Kvm::Untried;
+    let mut outcome = attempt(&mut machine, &folder, streams, &finding, proving)?;
+    if proving && let End::NoBoot(why) = outcome.end.clone() {
         machine.accel = Accel::Tcg;
         machine.kind = machine::board(request, Accel::Tcg);
         outcome = vm::run(&machine, &folder, streams)?;
+        // What boots without KVM and not with it is no fault of its own.
+        if outcome.release.is_some() {
+            finding.remember(Some(&why));
+            say_slow(&finding, reporter);
+        }
     }
     let silent = outcome.console.trim().is_empty();
     if let (End::NoBoot(why), Accel::Kvm, true) = (&outcome.end, machine.accel, silent) {
@@ -141,9 +142,8 @@ fn attempt(
     folder: &RunFolder,
     streams: &mut Streams,
     finding: &Finding,
-    chosen: bool,
+    proving: bool,
 ) -> Result<Outcome, Error> {
-    let proving = machine.accel == Accel::Kvm && !chosen && finding.get() == Kvm::Untried;
     let limits = machine.limits;
     if proving {
         machine.limits.hello = PROOF_OF_LIFE;
