@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -76,7 +77,11 @@ pub(super) fn serve(machine: &Machine, folder: &RunFolder, port: UnixStream) -> 
     _ = fs::remove_file(&path);
     let listener = UnixListener::bind(&path).map_err(Error::folder(&path))?;
     let from = port.try_clone().map_err(Error::system("read the port of `enter`"))?;
-    let door = Arc::new(Door { port: Mutex::new(port), callers: Mutex::default() });
+    let door = Arc::new(Door {
+        port: Mutex::new(port),
+        callers: Mutex::default(),
+        last: AtomicU8::new(0),
+    });
     let behind = Arc::clone(&door);
     std::thread::spawn(move || behind.answer(from));
     std::thread::spawn(move || {
@@ -90,7 +95,11 @@ pub(super) fn serve(machine: &Machine, folder: &RunFolder, port: UnixStream) -> 
 
 struct Door {
     port: Mutex<UnixStream>,
-    callers: Mutex<HashMap<u8, UnixStream>>,
+    /// By session; a session whose caller has gone keeps its number until its
+    /// command has ended.
+    callers: Mutex<HashMap<u8, Option<UnixStream>>>,
+    /// The number that was given last: one is not given again soon.
+    last: AtomicU8,
 }
 
 impl Door {
@@ -99,9 +108,14 @@ impl Door {
         while let Ok(Some(frame)) = wire::read_frame(&mut from) {
             let Some((number, bytes)) = frame.bytes.split_first() else { continue };
             let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(caller) = callers.get_mut(number) {
-                // A caller that has gone is noticed by who reads from it.
-                _ = wire::write_frame(caller, frame.kind, bytes);
+            if let Some(Some(caller)) = callers.get_mut(number)
+                && wire::write_frame(caller, frame.kind, bytes).is_err()
+            {
+                // Gone, or it does not read: it must not hold up the others.
+                _ = caller.shutdown(std::net::Shutdown::Both);
+            }
+            if matches!(frame.kind, Kind::Ended | Kind::Failed) {
+                callers.remove(number);
             }
         }
     }
@@ -109,18 +123,30 @@ impl Door {
     /// From a caller to the guest, until the caller goes.
     fn admit(&self, mut caller: UnixStream) {
         let Some(number) = self.number(&caller) else { return };
+        let mut entered = false;
         while let Ok(Some(frame)) = wire::read_frame(&mut caller) {
+            entered |= frame.kind == Kind::Enter;
             self.send(frame.kind, number, &frame.bytes);
         }
-        self.send(Kind::Signal, number, &[HANGUP]);
-        self.callers.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        if !entered {
+            callers.remove(&number);
+        } else if let Some(caller) = callers.get_mut(&number) {
+            *caller = None;
+            drop(callers);
+            self.send(Kind::Signal, number, &[HANGUP]);
+        }
     }
 
     fn number(&self, caller: &UnixStream) -> Option<u8> {
         let caller = caller.try_clone().ok()?;
+        caller.set_write_timeout(Some(PATIENCE)).ok()?;
         let mut callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = (1..=u8::MAX).find(|number| !callers.contains_key(number))?;
-        callers.insert(number, caller);
+        let last = self.last.load(Ordering::SeqCst);
+        let mut numbers = (1..=u8::MAX).map(|step| last.wrapping_add(step));
+        let number = numbers.find(|number| !callers.contains_key(number))?;
+        self.last.store(number, Ordering::SeqCst);
+        callers.insert(number, Some(caller));
         Some(number)
     }
 
@@ -131,6 +157,8 @@ impl Door {
 }
 
 const HANGUP: u8 = 1;
+/// How long a caller may leave its output unread before it is let go.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// What a caller of [`enter`] brings.
 pub struct Visit {

@@ -43,6 +43,8 @@ pub struct Streams {
     pub interruptible: bool,
     /// What the command is to hear of while it runs.
     pub requests: Option<Receiver<Request>>,
+    /// Called when the command has started.
+    pub started: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl std::fmt::Debug for Streams {
@@ -275,6 +277,9 @@ impl Run<'_> {
     fn begin(&mut self) {
         self.started = Some(Instant::now());
         let streams = &mut *self.streams;
+        if let Some(started) = streams.started.take() {
+            started();
+        }
         if let Some(requests) = streams.requests.take() {
             forward(requests, self.tell.clone());
         }

@@ -9,6 +9,7 @@ mod volumes;
 use std::io::IsTerminal;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use stage1_builder::pipeline::{self, Error, Ran, RunRequest};
 use stage1_builder::report::{Fault, Reporter};
@@ -48,9 +49,19 @@ fn execute(
         console: run.console.as_deref().map(output::console).transpose()?,
         interruptible: !run.interactive && request.terminal.is_some(),
         requests: Some(terminal::requests(request.terminal.is_some())),
+        started: None,
     };
-    let _raw = request.terminal.map(|_| terminal::Raw::new()).transpose();
-    pipeline::run(request, settings, &mut streams, reporter)
+    // Until then, Ctrl-C is ours: a build or a boot can be stopped by it.
+    let raw = Arc::new(Mutex::new(None));
+    if request.terminal.is_some() {
+        let raw = Arc::clone(&raw);
+        streams.started = Some(Box::new(move || {
+            *raw.lock().unwrap_or_else(PoisonError::into_inner) = terminal::Raw::new().ok();
+        }));
+    }
+    let ran = pipeline::run(request, settings, &mut streams, reporter);
+    raw.lock().unwrap_or_else(PoisonError::into_inner).take();
+    ran
 }
 
 /// The command's own exit code, or why there is none.
