@@ -82,8 +82,7 @@ impl Error {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Status { status: 404 | 410, .. } => Fault::NotFound,
-            Self::Interrupted(interrupt::Signal::Interrupt) => Fault::Interrupted,
-            Self::Interrupted(interrupt::Signal::Terminate) => Fault::Terminated,
+            Self::Interrupted(signal) => (*signal).into(),
             _ => Fault::Network,
         }
     }
@@ -100,6 +99,13 @@ impl Error {
         }
     }
 
+    /// Whether the server says that it has no such file; some say that it may
+    /// not be had.
+    #[must_use]
+    pub fn says_absent(&self) -> bool {
+        matches!(self, Self::Status { status: 403 | 404 | 410, .. })
+    }
+
     /// Whether the same request may do better in a moment.
     #[must_use]
     pub fn is_transient(&self) -> bool {
@@ -113,13 +119,13 @@ impl Error {
 }
 
 /// Whether a failed connection may work in a moment.
-pub(crate) fn is_passing(source: &ureq::Error) -> bool {
+fn is_passing(source: &ureq::Error) -> bool {
     use ureq::Error::{BadUri, InvalidProxyUrl, TooManyRedirects};
     !matches!(source, BadUri(_) | InvalidProxyUrl | TooManyRedirects)
 }
 
 /// Whether a status tells of something that passes.
-pub(crate) fn is_passing_status(status: u16) -> bool {
+fn is_passing_status(status: u16) -> bool {
     matches!(status, 408 | 429 | 500..)
 }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use mirror::{Fault, Mirror, Signer};
 use stage1_builder::digest::Digest;
+use stage1_builder::http;
 use stage1_builder::report::{self, Collected, Event};
 use stage1_builder::source::{
     self, Error, Options, Patience, Provider, Resolved, Source, Verified,
@@ -217,7 +218,7 @@ fn a_later_run_goes_on_with_the_partial_file() {
         stage.mirror.fault(ARCHIVE, Fault::BreakAt(0));
     }
     let error = stage.fetch().unwrap_err();
-    assert!(matches!(error, Error::BrokeOff { done: 100_000, .. }), "{error:?}");
+    assert!(matches!(error, Error::Http(http::Error::BrokeOff { done: 100_000, .. })), "{error:?}");
     assert_eq!(error.fault(), report::Fault::Network);
     assert!(error.hint().is_some());
     stage.expect_whole(&stage.fetch().unwrap());
@@ -393,7 +394,7 @@ fn an_archive_that_is_gone_is_not_found() {
     let stage = Stage::new();
     stage.mirror.remove(ARCHIVE);
     let error = stage.fetch().unwrap_err();
-    assert!(matches!(error, Error::Status { status: 404, .. }), "{error:?}");
+    assert!(matches!(error, Error::Http(http::Error::Status { status: 404, .. })), "{error:?}");
     assert_eq!(error.fault(), report::Fault::NotFound);
     assert!(stage.left().is_empty());
 }

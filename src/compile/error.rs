@@ -94,13 +94,6 @@ fn because(causes: &[String]) -> String {
     if causes.is_empty() { String::new() } else { format!(": {}", causes.join(", ")) }
 }
 
-fn of_signal(signal: Signal) -> Fault {
-    match signal {
-        Signal::Interrupt => Fault::Interrupted,
-        Signal::Terminate => Fault::Terminated,
-    }
-}
-
 impl Error {
     pub(super) fn files(action: impl Into<String>, source: io::Error) -> Self {
         Self::Files { action: action.into(), source }
@@ -118,8 +111,8 @@ impl Error {
             Self::Make { .. } => Fault::Compile,
             Self::Path { .. } => Fault::Settings,
             Self::Files { .. } => Fault::Storage,
-            Self::Stopped { signal } => of_signal(*signal),
-            Self::Program { source } => source.signal().map_or(Fault::MissingTools, of_signal),
+            Self::Stopped { signal } => (*signal).into(),
+            Self::Program { source } => source.signal().map_or(Fault::MissingTools, Fault::from),
         }
     }
 

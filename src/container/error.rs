@@ -208,11 +208,11 @@ impl Error {
             | Self::TooBig { .. } => Fault::Archive,
             Self::Http(error) => error.fault(),
             Self::Program(error) => match error.signal() {
-                Some(signal) => stopped(signal),
+                Some(signal) => signal.into(),
                 None => Fault::MissingTools,
             },
             Self::Io(_) => Fault::Storage,
-            Self::Interrupted(signal) => stopped(*signal),
+            Self::Interrupted(signal) => (*signal).into(),
         }
     }
 
@@ -246,29 +246,9 @@ impl Error {
             Self::Program(proc::Error::NotFound { program }) => {
                 return Some(format!("install {program}, which your docker configuration names"));
             }
-            Self::Io(error) => return storage_hint(error),
+            Self::Io(error) => return text::storage_hint(error),
             _ => return None,
         };
         Some(hint.to_owned())
     }
-}
-
-fn stopped(signal: interrupt::Signal) -> Fault {
-    match signal {
-        interrupt::Signal::Interrupt => Fault::Interrupted,
-        interrupt::Signal::Terminate => Fault::Terminated,
-    }
-}
-
-fn storage_hint(error: &io::Error) -> Option<String> {
-    let hint = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "free some space, or set S1B_CACHE_DIR to a folder on a larger disk"
-        }
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "set S1B_CACHE_DIR to a folder that you can write"
-        }
-        _ => return None,
-    };
-    Some(hint.to_owned())
 }

@@ -19,7 +19,7 @@ use super::{Error, Options, PullPolicy};
 use crate::digest::Digest;
 use crate::fsutil;
 use crate::http::{self, Certificates, Client, Method, Patience, Pieces, broke_off};
-use crate::report::{Reporter, Stage};
+use crate::report::{Reporter, Stage, text};
 
 /// Where docker.io really is.
 const DOCKER_IO: &str = "registry-1.docker.io";
@@ -169,7 +169,8 @@ impl<'a> Registry<'a> {
         progressed: impl Fn() -> bool,
     ) -> Result<T, Error> {
         let passes = |error: &Error| matches!(error, Error::Http(error) if error.is_transient());
-        let note = |error: &Error| self.reporter.note(format!("{}; trying again", chain(error)));
+        let note =
+            |error: &Error| self.reporter.note(format!("{}; trying again", text::chain(error)));
         http::retry(self.patience(), act, progressed, passes, note)
     }
 
@@ -356,7 +357,7 @@ fn base(
     };
     let (safe, plain) = (format!("https://{host}"), format!("http://{host}"));
     let passes = |error: &http::Error| error.is_transient();
-    let note = |error: &http::Error| reporter.note(format!("{}; trying again", chain(error)));
+    let note = |error: &http::Error| reporter.note(format!("{}; trying again", text::chain(error)));
     if insecure || is_local(host) {
         return match ask("https") {
             Ok(()) => Ok(safe),
@@ -430,17 +431,6 @@ impl Challenge {
     fn get(&self, name: &str) -> Option<&str> {
         self.parameters.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str())
     }
-}
-
-/// An error with its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -31,9 +31,9 @@ pub use rootfs::{Content, Node, Rootfs};
 pub use stage1::{check, stage1_kvm};
 pub use upstream::{UPSTREAMS, Upstream};
 
+use crate::proc;
 use crate::report::Fault;
 use crate::settings::{Arch, RktVersion};
-use crate::{proc, proc::interrupt};
 
 /// Why an image's tree can't be put together.
 #[derive(Debug, thiserror::Error)]
@@ -107,11 +107,7 @@ impl Error {
             Self::Upstream { .. } | Self::NoProgram { .. } => Fault::Settings,
             Self::NoStrip => Fault::MissingTools,
             Self::Read(_) | Self::Scratch(_) => Fault::Storage,
-            Self::Strip(error) => match error.signal() {
-                Some(interrupt::Signal::Interrupt) => Fault::Interrupted,
-                Some(interrupt::Signal::Terminate) => Fault::Terminated,
-                None => Fault::Compile,
-            },
+            Self::Strip(error) => error.signal().map_or(Fault::Compile, Fault::from),
             Self::Incomplete { .. }
             | Self::NotAnImage { .. }
             | Self::Release { .. }

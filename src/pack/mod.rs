@@ -136,8 +136,7 @@ impl Error {
             | Self::Changed { .. }
             | Self::Visit(_) => Fault::Storage,
             Self::Leak { .. } => Fault::Compile,
-            Self::Interrupted(interrupt::Signal::Interrupt) => Fault::Interrupted,
-            Self::Interrupted(interrupt::Signal::Terminate) => Fault::Terminated,
+            Self::Interrupted(signal) => (*signal).into(),
             Self::Forbidden(_) => Fault::Internal,
             Self::Manifest(_)
             | Self::NotAManifest { .. }

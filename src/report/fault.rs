@@ -1,3 +1,5 @@
+use crate::proc::interrupt::Signal;
+
 /// The kind of a failure, as the exit code tells it.
 ///
 /// Every room's error type says its fault through `fn fault(&self) -> Fault`
@@ -47,6 +49,15 @@ pub enum Fault {
     Interrupted,
     /// SIGTERM.
     Terminated,
+}
+
+impl From<Signal> for Fault {
+    fn from(signal: Signal) -> Self {
+        match signal {
+            Signal::Interrupt => Self::Interrupted,
+            Signal::Terminate => Self::Terminated,
+        }
+    }
 }
 
 impl Fault {

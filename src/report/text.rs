@@ -58,6 +58,34 @@ pub(super) fn progress(done: u64, total: Option<Total>, unit: Unit) -> String {
     }
 }
 
+/// An error with its causes in one line, for places that hold several.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text = format!("{text}: {cause}");
+        next = cause.source();
+    }
+    text
+}
+
+/// What mends it when the store can't be written to.
+#[must_use]
+pub fn storage_hint(error: &std::io::Error) -> Option<String> {
+    use std::io::ErrorKind::{PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    let hint = match error.kind() {
+        StorageFull | QuotaExceeded => {
+            "free some space, or set S1B_CACHE_DIR to a folder on a larger disk"
+        }
+        PermissionDenied | ReadOnlyFilesystem => {
+            "set S1B_CACHE_DIR and S1B_OUT_DIR to folders that you may write"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{Algorithm, Digest, DigestWriter};
 use crate::fsutil::{self, Lock};
 use crate::proc::{Error as ProgramError, Program, interrupt};
-use crate::report::{Event, Reporter, Stage, Total, Unit};
+use crate::report::{Event, Reporter, Stage, Total, Unit, text};
 use crate::settings::{KernelRequest, KernelVersion, Series};
 
 use super::{
@@ -227,7 +227,7 @@ pub(super) fn find(
             Ok(listed) => choose(request, &listed).or(in_system),
             // Then the system's lists are all that there is.
             Err(error) if error.lets_the_next_try() && !system.is_empty() => {
-                reporter.detail(super::error::chain(&error));
+                reporter.detail(text::chain(&error));
                 in_system
             }
             Err(error) => return Err(error),

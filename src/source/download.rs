@@ -14,10 +14,8 @@ use ureq::Body;
 use ureq::http::{HeaderMap, Response};
 
 use crate::fsutil;
-use crate::http::{
-    self, Client, Method, Patience, Pieces, broke_off, header, is_passing, is_passing_status,
-};
-use crate::report::{Event, Reporter, Stage, Total, Unit};
+use crate::http::{self, Client, Method, Patience, Pieces, broke_off, header};
+use crate::report::{Event, Reporter, Stage, Total, Unit, text};
 
 use super::Error;
 use super::decompress::Compression;
@@ -73,7 +71,7 @@ fn retry<T>(
     act: impl FnMut() -> Result<T, Error>,
 ) -> Result<T, Error> {
     let note = |error: &Error| {
-        reporter.note(format!("{}; trying again", super::error::chain(error)));
+        reporter.note(format!("{}; trying again", text::chain(error)));
     };
     http::retry(patience, act, progressed, transient, note)
 }
@@ -99,12 +97,7 @@ fn length(path: &Path) -> u64 {
 
 /// Whether the same request may do better in a moment.
 fn transient(error: &Error) -> bool {
-    match error {
-        Error::Unreachable { source, .. } => is_passing(source),
-        Error::NoAnswer { .. } | Error::BrokeOff { .. } => true,
-        Error::Status { status, .. } => is_passing_status(*status),
-        _ => false,
-    }
+    matches!(error, Error::Http(error) if error.is_transient())
 }
 
 /// Whether what is there of the file is of no use later.
@@ -144,7 +137,7 @@ fn attempt(
             discard(partial)?;
             afresh(client, url, partial, reporter)
         }
-        status => Err(Error::Status { url: url.to_owned(), status }),
+        status => Err(http::Error::Status { url: url.to_owned(), status }.into()),
     }
 }
 
@@ -185,7 +178,7 @@ fn afresh(
     let response = client.open(Method::Get, url, &[], client.patience.stall)?;
     match response.status().as_u16() {
         200 => begin(client, response, url, partial, reporter),
-        status => Err(Error::Status { url: url.to_owned(), status }),
+        status => Err(http::Error::Status { url: url.to_owned(), status }.into()),
     }
 }
 

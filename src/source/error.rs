@@ -1,10 +1,9 @@
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::http;
 use crate::proc::{self, interrupt};
-use crate::report::Fault;
+use crate::report::{Fault, text};
 use crate::settings::{KernelRequest, KernelVersion};
 
 use super::Provider;
@@ -28,40 +27,9 @@ pub enum Error {
         /// The URL or package list that was looked at.
         place: String,
     },
-    /// A server that can't be connected to, or went silent.
-    #[error("can't reach {url}")]
-    Unreachable {
-        /// What was asked for.
-        url: String,
-        /// Why.
-        source: Box<ureq::Error>,
-    },
-    /// A server that did not answer in time.
-    #[error("can't reach {url}: no answer within {} s", .after.as_secs_f32())]
-    NoAnswer {
-        /// What was asked for.
-        url: String,
-        /// How long we waited.
-        after: Duration,
-    },
-    /// A server that answered with an error.
-    #[error("{url}: the server answered with status {status}")]
-    Status {
-        /// What was asked for.
-        url: String,
-        /// The HTTP status.
-        status: u16,
-    },
-    /// A download that broke off, several times.
-    #[error("{url}: the download broke off at {done} bytes")]
-    BrokeOff {
-        /// What was being fetched.
-        url: String,
-        /// Bytes there.
-        done: u64,
-        /// Why.
-        source: io::Error,
-    },
+    /// A request that was not answered as it should be.
+    #[error(transparent)]
+    Http(http::Error),
     /// Something else than an archive, as a captive portal gives it.
     #[error("{url}: is no archive; it starts with '{start}'")]
     NotAnArchive {
@@ -69,14 +37,6 @@ pub enum Error {
         url: String,
         /// Its first characters.
         start: String,
-    },
-    /// An answer that can't be understood.
-    #[error("{url}: can't be understood: {reason}")]
-    Malformed {
-        /// What was fetched.
-        url: String,
-        /// What is wrong in it.
-        reason: String,
     },
     /// A download that is not what was signed, twice.
     #[error("{archive}: {reason}; it was deleted")]
@@ -185,30 +145,18 @@ pub enum Error {
 }
 
 fn listed(reasons: &[(Provider, Error)]) -> String {
-    reasons.iter().map(|(provider, error)| format!("\n    {provider}: {}", chain(error))).collect()
-}
-
-/// An error with its causes in one line, for places that hold several.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        text = format!("{text}: {cause}");
-        next = cause.source();
-    }
-    text
+    reasons
+        .iter()
+        .map(|(provider, error)| format!("\n    {provider}: {}", text::chain(error)))
+        .collect()
 }
 
 /// Variant by variant: a provider's failure is told apart by them.
 impl From<http::Error> for Error {
     fn from(error: http::Error) -> Self {
         match error {
-            http::Error::Unreachable { url, source } => Self::Unreachable { url, source },
-            http::Error::NoAnswer { url, after } => Self::NoAnswer { url, after },
-            http::Error::Status { url, status } => Self::Status { url, status },
-            http::Error::BrokeOff { url, done, source } => Self::BrokeOff { url, done, source },
-            http::Error::Malformed { url, reason } => Self::Malformed { url, reason },
             http::Error::Interrupted(signal) => Self::Interrupted(signal),
+            other => Self::Http(other),
         }
     }
 }
@@ -220,15 +168,8 @@ impl Error {
         match self {
             Self::Nobody { reasons, .. } => nobody(reasons),
             Self::Unknown { .. } | Self::NotASource { .. } => Fault::NotFound,
-            Self::Status { status: 404 | 410, .. } => Fault::NotFound,
-            Self::Unreachable { .. }
-            | Self::NoAnswer { .. }
-            | Self::Status { .. }
-            | Self::BrokeOff { .. }
-            | Self::NotAnArchive { .. }
-            | Self::Malformed { .. }
-            | Self::NoKeys { .. }
-            | Self::Apt { .. } => Fault::Network,
+            Self::Http(error) => error.fault(),
+            Self::NotAnArchive { .. } | Self::NoKeys { .. } | Self::Apt { .. } => Fault::Network,
             Self::Altered { .. }
             | Self::PatchWithoutChecksum { .. }
             | Self::NoSignature { .. }
@@ -242,7 +183,7 @@ impl Error {
             Self::Program(error) => program(error),
             Self::Io(error) if error.kind() == io::ErrorKind::NotFound => Fault::NotFound,
             Self::Io(_) => Fault::Storage,
-            Self::Interrupted(signal) => stopped(*signal),
+            Self::Interrupted(signal) => (*signal).into(),
         }
     }
 
@@ -254,16 +195,9 @@ impl Error {
                 return reasons.iter().find_map(|(_, error)| error.hint());
             }
             Self::Unknown { .. } => {
-                "`stage1-builder kernels` lists what there is; a series (X.Y) takes its newest"
+                "ask for the series (X.Y), which takes its newest release; https://kernel.org lists them"
             }
-            Self::Unreachable { .. } | Self::NoAnswer { .. } | Self::BrokeOff { .. } => {
-                "check the network and https_proxy, name a mirror, or put 'debian' first in \
-                 S1B_KERNEL_SOURCES"
-            }
-            Self::Status { status: 404 | 410, .. } => {
-                "the mirror may lag behind: try another, or --refresh"
-            }
-            Self::Status { .. } | Self::Malformed { .. } => "try again later, or name a mirror",
+            Self::Http(error) => return http_hint(error),
             Self::NotAnArchive { .. } => {
                 "a proxy or login page may stand in between, or the mirror's URL is wrong"
             }
@@ -297,10 +231,15 @@ impl Error {
             Self::Program(proc::Error::NotFound { program }) => {
                 return Some(format!("apt-get install {}", package(program)));
             }
-            Self::Io(error) => return storage_hint(error),
+            Self::Io(error) => return text::storage_hint(error),
             Self::Program(_) | Self::Interrupted(_) => return None,
         };
         Some(hint.to_owned())
+    }
+
+    /// Whether a server says that it has no such file.
+    pub(super) fn says_absent(&self) -> bool {
+        matches!(self, Self::Http(error) if error.says_absent())
     }
 
     /// Whether the next provider of the list may have what this one has not.
@@ -310,6 +249,21 @@ impl Error {
         let stopped = matches!(self, Self::Program(error) if error.signal().is_some());
         !own && !stopped
     }
+}
+
+/// As http's own hint, with what a source has besides: mirrors and others.
+fn http_hint(error: &http::Error) -> Option<String> {
+    use http::Error::{BrokeOff, Interrupted, Malformed, NoAnswer, Status, Unreachable};
+    let hint = match error {
+        Unreachable { .. } | NoAnswer { .. } | BrokeOff { .. } => {
+            "check the network and https_proxy, name a mirror, or put 'debian' first in \
+             S1B_KERNEL_SOURCES"
+        }
+        Status { status: 404 | 410, .. } => "the mirror may lag behind: try another, or --refresh",
+        Status { .. } | Malformed { .. } => "try again later, or name a mirror",
+        Interrupted(_) => return None,
+    };
+    Some(hint.to_owned())
 }
 
 /// The network is to blame only when nobody could say no.
@@ -322,16 +276,9 @@ fn nobody(reasons: &[(Provider, Error)]) -> Fault {
 
 fn program(error: &proc::Error) -> Fault {
     match (error, error.signal()) {
-        (_, Some(signal)) => stopped(signal),
+        (_, Some(signal)) => signal.into(),
         (proc::Error::NotFound { .. }, _) => Fault::MissingTools,
         _ => Fault::Network,
-    }
-}
-
-fn stopped(signal: interrupt::Signal) -> Fault {
-    match signal {
-        interrupt::Signal::Interrupt => Fault::Interrupted,
-        interrupt::Signal::Terminate => Fault::Terminated,
     }
 }
 
@@ -343,25 +290,13 @@ fn package(program: &str) -> &str {
     }
 }
 
-fn storage_hint(error: &io::Error) -> Option<String> {
-    let hint = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "free some space (an archive takes 150 MB), or set S1B_CACHE_DIR to another disk"
-        }
-        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-            "set S1B_CACHE_DIR to a folder that you can write"
-        }
-        _ => return None,
-    };
-    Some(hint.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn unreachable() -> Error {
-        Error::NoAnswer { url: "https://example.org/x".into(), after: Duration::from_secs(5) }
+        let (url, after) = ("https://example.org/x".into(), std::time::Duration::from_secs(5));
+        http::Error::NoAnswer { url, after }.into()
     }
 
     fn unknown() -> Error {
@@ -380,7 +315,7 @@ mod tests {
     #[test]
     fn every_reason_is_in_the_text_with_its_causes() {
         let source = Box::new(ureq::Error::HostNotFound);
-        let first = Error::Unreachable { url: "https://a.example/x".into(), source };
+        let first = http::Error::Unreachable { url: "https://a.example/x".into(), source }.into();
         let reasons = vec![(Provider::KernelOrg, first), (Provider::Debian, unknown())];
         let text = Error::Nobody { request: "6.99.1".parse().unwrap(), reasons }.to_string();
         assert!(text.contains("kernel.org: can't reach https://a.example/x: "), "{text}");

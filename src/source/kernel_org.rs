@@ -13,7 +13,7 @@ use fs_err as fs;
 
 use crate::digest::Digest;
 use crate::fsutil;
-use crate::report::{Event, Reporter, Stage, Unit};
+use crate::report::{Event, Reporter, Stage, Unit, text};
 use crate::settings::{KernelRequest, KernelVersion, Series};
 
 use super::download::{discard, download, forget};
@@ -94,7 +94,7 @@ fn exact(
     match response.status().as_u16() {
         200 => Ok(version),
         404 | 410 => Err(unknown(KernelRequest::Exact(version), &url)),
-        status => Err(Error::Status { url, status }),
+        status => Err(http::Error::Status { url, status }.into()),
     }
 }
 
@@ -106,7 +106,7 @@ fn listed(
 ) -> Result<Option<KernelVersion>, Error> {
     let url = options.releases_url;
     let releases = Releases::parse(&client.text(url, within)?)
-        .map_err(|reason| Error::Malformed { url: url.to_owned(), reason })?;
+        .map_err(|reason| http::Error::Malformed { url: url.to_owned(), reason })?;
     Ok(releases.find(request))
 }
 
@@ -126,7 +126,7 @@ fn newest_of(
         Ok(Some(version)) => return Ok(version),
         Ok(None) => {}
         Err(error @ Error::Interrupted(_)) => return Err(error),
-        Err(error) => reporter.detail(super::error::chain(&error)),
+        Err(error) => reporter.detail(text::chain(&error)),
     }
     let folder = folder_of(series, options);
     let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(200));
@@ -138,7 +138,7 @@ fn newest_of(
                     return Ok(version);
                 }
             }
-            Err(http::Error::Status { status: 403 | 404 | 410, .. }) => {}
+            Err(error) if error.says_absent() => {}
             Err(error) => return Err(error.into()),
         }
     }
@@ -343,9 +343,7 @@ fn proof(
             Ok(content) => {
                 return signature(client, url, &content, options, scratch, reporter);
             }
-            Err(error @ Error::Status { status: 403 | 404 | 410, .. }) => {
-                tried.push(error.to_string());
-            }
+            Err(error) if error.says_absent() => tried.push(error.to_string()),
             Err(error) => return Err(error),
         }
     }
@@ -355,16 +353,14 @@ fn proof(
                 Some(proof) => return Ok(proof),
                 None => tried.push(format!("{url}: does not list it")),
             },
-            Err(error @ Error::Status { status: 403 | 404 | 410, .. }) => {
-                tried.push(error.to_string());
-            }
+            Err(error) if error.says_absent() => tried.push(error.to_string()),
             Err(error) => return Err(error),
         }
     }
     // Where there is no archive either, that is what the user should know.
     let url = place.url.clone();
     match client.open(Method::Head, &url, &[], client.patience.contact)?.status().as_u16() {
-        status @ (404 | 410) => Err(Error::Status { url, status }),
+        status @ (404 | 410) => Err(http::Error::Status { url, status }.into()),
         _ => Err(Error::NoSignature { archive: url, tried }),
     }
 }

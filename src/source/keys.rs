@@ -14,10 +14,10 @@ use fs_err as fs;
 
 use crate::digest::Digest;
 use crate::fsutil;
-use crate::report::Reporter;
+use crate::report::{Reporter, text};
 
 use super::Error;
-use crate::http::Client;
+use crate::http::{self, Client};
 
 /// A key that we know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,13 +106,11 @@ impl Keys {
                 Ok(()) => files.push(file),
                 Err(error @ (Error::Io(_) | Error::Interrupted(_))) => return Err(error),
                 Err(error) => {
-                    reporter.detail(format!(
-                        "key of {}: {}",
-                        pin.user,
-                        super::error::chain(&error)
-                    ));
-                    let silent =
-                        matches!(error, Error::NoAnswer { .. } | Error::Unreachable { .. });
+                    reporter.detail(format!("key of {}: {}", pin.user, text::chain(&error)));
+                    let silent = matches!(
+                        error,
+                        Error::Http(http::Error::NoAnswer { .. } | http::Error::Unreachable { .. })
+                    );
                     failed = Some(error);
                     // The others are on the same server.
                     if silent {
@@ -159,7 +157,7 @@ fn keep(pin: &Pin, client: &Client, url: &str, file: &Path, again: bool) -> Resu
     let armored = std::str::from_utf8(&key).ok().and_then(dearmored);
     let binary = armored.unwrap_or(key);
     if !is_binary_keyring(&binary) {
-        return Err(Error::Malformed { url, reason: "no OpenPGP key".to_owned() });
+        return Err(http::Error::Malformed { url, reason: "no OpenPGP key".to_owned() }.into());
     }
     Ok(fsutil::write_atomic(file, &binary)?)
 }

@@ -55,7 +55,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
-use crate::report::{Fault, Reporter, Stage};
+use crate::report::{Fault, Reporter, Stage, text};
 use crate::settings::{KernelRequest, KernelVersion};
 
 pub use crate::http::Patience;
@@ -353,7 +353,7 @@ fn ask(
 /// Says who was chosen, and why those before were not.
 fn said(resolved: &Resolved, reasons: &[(Provider, Error)], reporter: &dyn Reporter) {
     for (provider, error) in reasons {
-        reporter.note(format!("{provider} is passed over: {}", error::chain(error)));
+        reporter.note(format!("{provider} is passed over: {}", text::chain(error)));
     }
     reporter.note(format!("Linux {} is taken from {}", resolved.version, resolved.provider));
 }

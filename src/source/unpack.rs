@@ -108,8 +108,7 @@ impl UnpackError {
             | Self::SeveralTops { .. }
             | Self::NoMakefile { .. } => Fault::Archive,
             Self::Exists { .. } | Self::Write { .. } => Fault::Storage,
-            Self::Interrupted { signal: interrupt::Signal::Interrupt } => Fault::Interrupted,
-            Self::Interrupted { signal: interrupt::Signal::Terminate } => Fault::Terminated,
+            Self::Interrupted { signal } => (*signal).into(),
         }
     }
 

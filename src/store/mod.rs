@@ -35,7 +35,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::proc::interrupt;
-use crate::report::Fault;
+use crate::report::{Fault, text};
 
 pub use images::{Found, ImageStore, Record};
 pub use workspace::{SourceStamp, Workspace};
@@ -70,8 +70,7 @@ impl Error {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Io { .. } => Fault::Storage,
-            Self::Interrupted(interrupt::Signal::Interrupt) => Fault::Interrupted,
-            Self::Interrupted(interrupt::Signal::Terminate) => Fault::Terminated,
+            Self::Interrupted(signal) => (*signal).into(),
         }
     }
 
@@ -79,15 +78,7 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let Self::Io { source, .. } = self else { return None };
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Some("free some space, or set S1B_CACHE_DIR to a folder on a larger disk".into())
-            }
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Some("set S1B_CACHE_DIR and S1B_OUT_DIR to folders that you may write".into())
-            }
-            _ => None,
-        }
+        text::storage_hint(source)
     }
 }
 

@@ -59,8 +59,7 @@ impl End {
             Self::Panic(_) => Fault::Panic.exit_code(),
             Self::TimedOut(_) => Fault::TimedOut.exit_code(),
             Self::Lost(_) => Fault::Lost.exit_code(),
-            Self::Interrupted(interrupt::Signal::Interrupt) => Fault::Interrupted.exit_code(),
-            Self::Interrupted(interrupt::Signal::Terminate) => Fault::Terminated.exit_code(),
+            Self::Interrupted(signal) => Fault::from(*signal).exit_code(),
             // As a program that SIGPIPE ends.
             Self::NoReader => 141,
         }

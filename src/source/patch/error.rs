@@ -89,8 +89,7 @@ impl PatchError {
             Self::Path { .. } => Fault::Archive,
             Self::Text { .. } | Self::File { .. } | Self::Hunk { .. } => Fault::Patch,
             Self::Originals { .. } | Self::Storage { .. } => Fault::Storage,
-            Self::Interrupted { signal: interrupt::Signal::Interrupt } => Fault::Interrupted,
-            Self::Interrupted { signal: interrupt::Signal::Terminate } => Fault::Terminated,
+            Self::Interrupted { signal } => (*signal).into(),
         }
     }
 
