@@ -147,6 +147,49 @@ pub fn read_head(from: &mut impl Read) -> io::Result<Option<(Kind, usize)>> {
     Ok(Some((kind, length)))
 }
 
+/// Carries a stream: all that a reader gives, as frames, and its end. A reader
+/// that fails has ended, too: a terminal's master does so.
+///
+/// # Errors
+/// When the port does not take it.
+pub fn send_stream(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut frame = vec![0; HEAD + MOST];
+    loop {
+        let count = match from.read(&mut frame[HEAD..]) {
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => 0,
+        };
+        let kind = if count == 0 { Kind::End } else { Kind::Data };
+        frame[..HEAD].copy_from_slice(&head(kind, count));
+        to.write_all(&frame[..HEAD + count])?;
+        if count == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Takes a stream from a port to its end, or until the port breaks off, which
+/// others notice. Whole frames only: when this fails, the next call goes on
+/// with the next frame.
+///
+/// (By hand: `io::copy` may splice from a port, frame or not.)
+///
+/// # Errors
+/// When the writer does not take it.
+pub fn receive_stream(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
+    let mut bytes = vec![0; MOST];
+    while let Ok(Some((kind, length))) = read_head(from) {
+        let Some(bytes) = bytes.get_mut(..length) else { return Ok(()) };
+        if from.read_exact(bytes).is_err() || kind == Kind::End {
+            return Ok(());
+        }
+        to.write_all(bytes)?;
+        to.flush()?;
+    }
+    Ok(())
+}
+
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
@@ -226,6 +269,37 @@ mod tests {
         assert!(read_frame(&mut [Kind::Data as u8, 4].as_slice()).is_err());
         assert!(read_frame(&mut [0, 0, 0, 0, 0].as_slice()).is_err());
         assert!(read_frame(&mut [Kind::Data as u8, 255, 255, 255, 255].as_slice()).is_err());
+    }
+
+    #[test]
+    fn a_stream_arrives_whole_with_its_end() {
+        let sent: Vec<u8> = (0..100_000).map(|n: u32| n.to_le_bytes()[0]).collect();
+        let mut port = Vec::new();
+        send_stream(&mut sent.as_slice(), &mut port).unwrap();
+        port.extend_from_slice(b"what is behind the end");
+        let (mut from, mut received) = (port.as_slice(), Vec::new());
+        receive_stream(&mut from, &mut received).unwrap();
+        assert!(received == sent);
+        assert_eq!(from, b"what is behind the end");
+    }
+
+    #[test]
+    fn what_a_writer_does_not_take_is_passed_over_frame_by_frame() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut port = Vec::new();
+        send_stream(&mut vec![1; 2 * MOST].as_slice(), &mut port).unwrap();
+        let mut from = port.as_slice();
+        receive_stream(&mut from, &mut Full).unwrap_err();
+        receive_stream(&mut from, &mut io::sink()).unwrap();
+        assert!(from.is_empty());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::Sender;
 
-use stage1_builder_guest::wire::{self, HEAD, Kind, MOST};
+use stage1_builder_guest::wire;
 
 use super::run::Happening;
 
@@ -12,54 +12,37 @@ use super::run::Happening;
 pub(super) fn outward(port: UnixStream, mut to: Box<dyn Write + Send>, tell: Sender<Happening>) {
     std::thread::spawn(move || {
         let mut port = io::BufReader::with_capacity(128 << 10, port);
-        let end = carry(&mut port, &mut to);
-        _ = tell.send(Happening::StreamEnded(end));
+        _ = tell.send(Happening::StreamEnded(wire::receive_stream(&mut port, &mut to)));
     });
-}
-
-/// `Err` only when nobody takes what the command writes.
-fn carry(port: &mut impl Read, to: &mut impl Write) -> io::Result<()> {
-    let mut bytes = vec![0; MOST];
-    // A port that breaks off is a machine that is lost, which others notice.
-    while let Ok(Some((kind, length))) = wire::read_head(port) {
-        let Some(bytes) = bytes.get_mut(..length) else { return Ok(()) };
-        if port.read_exact(bytes).is_err() || kind == Kind::End {
-            break;
-        }
-        to.write_all(bytes)?;
-        to.flush()?;
-    }
-    Ok(())
 }
 
 /// Carries our input to the command, on a thread, until its end. The thread
 /// may outlive the run: nothing can take it off a read.
 pub(super) fn inward(
-    mut from: Box<dyn Read + Send>,
+    from: Box<dyn Read + Send>,
     mut port: UnixStream,
     typed: Option<Sender<Happening>>,
 ) {
-    std::thread::spawn(move || {
-        let mut frame = vec![0; HEAD + MOST];
-        loop {
-            let count = match from.read(&mut frame[HEAD..]) {
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                // As an input that has ended: the command can't wait for it.
-                Err(_) => 0,
-            };
-            let kind = if count == 0 { Kind::End } else { Kind::Data };
-            frame[..HEAD].copy_from_slice(&wire::head(kind, count));
-            if let Some(tell) = &typed
-                && frame[HEAD..HEAD + count].contains(&INTERRUPT)
-            {
-                _ = tell.send(Happening::Typed);
-            }
-            if port.write_all(&frame[..HEAD + count]).is_err() || count == 0 {
-                return;
-            }
+    // A port that takes no more is a machine that is gone, which others notice.
+    std::thread::spawn(move || wire::send_stream(&mut Keyboard { from, typed }, &mut port));
+}
+
+/// Our input, which tells when Ctrl-C is typed, if anybody wants to know.
+struct Keyboard {
+    from: Box<dyn Read + Send>,
+    typed: Option<Sender<Happening>>,
+}
+
+impl Read for Keyboard {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let count = self.from.read(into)?;
+        if let Some(tell) = &self.typed
+            && into[..count].contains(&INTERRUPT)
+        {
+            _ = tell.send(Happening::Typed);
         }
-    });
+        Ok(count)
+    }
 }
 
 /// What Ctrl-C types.

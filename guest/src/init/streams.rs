@@ -1,7 +1,7 @@
 //! Between the command's streams and the ports.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use std::time::Duration;
 use rustix::fs::{Gid, Uid};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 
-use crate::wire::{self, HEAD, Kind, MOST};
+use crate::wire;
 
 use super::problem::{Explain, Problem};
 use super::users::User;
@@ -140,52 +140,45 @@ pub(super) fn connect(ends: Ends, ports: Ports) -> Pumps {
     Pumps { ended, count, writing }
 }
 
-/// From a pipe to a port. A terminal's master ends with `EIO`.
-fn outward(mut from: File, mut to: File, writing: &AtomicUsize) {
-    let mut frame = vec![0; HEAD + MOST];
-    loop {
-        let count = match from.read(&mut frame[HEAD..]) {
-            Ok(count) => count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(_) => 0,
-        };
-        let kind = if count == 0 { Kind::End } else { Kind::Data };
-        frame[..HEAD].copy_from_slice(&wire::head(kind, count));
-        writing.fetch_add(1, Ordering::SeqCst);
-        let written = to.write_all(&frame[..HEAD + count]);
-        writing.fetch_sub(1, Ordering::SeqCst);
-        if written.is_err() || count == 0 {
-            // Not closed: what the host has not taken yet would be lost.
-            std::mem::forget(to);
-            return;
-        }
+/// From a pipe to a port.
+fn outward(mut from: File, to: File, writing: &AtomicUsize) {
+    let mut to = Watched { port: to, writing };
+    _ = wire::send_stream(&mut from, &mut to);
+    // Not closed: what the host has not taken yet would be lost.
+    std::mem::forget(to.port);
+}
+
+/// A port of which it is known whether it waits for the host.
+struct Watched<'a> {
+    port: File,
+    writing: &'a AtomicUsize,
+}
+
+impl Write for Watched<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writing.fetch_add(1, Ordering::SeqCst);
+        let written = self.port.write(bytes);
+        self.writing.fetch_sub(1, Ordering::SeqCst);
+        written
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.port.flush()
     }
 }
 
 /// From a port to a pipe. What a command does not read any more is read all
 /// the same, and dropped: the host must not hang on it.
-fn inward(from: File, to: File, terminal: bool) {
+fn inward(from: File, mut to: File, terminal: bool) {
     // No larger than what a port gives at once: frames' bytes go past it.
     let mut from = io::BufReader::with_capacity(4 << 10, from);
-    let mut to = Some(to);
-    let mut bytes = vec![0; MOST];
-    loop {
-        // By hand: `io::copy` would splice from the port, which loses bytes.
-        let Ok(Some((kind, length))) = wire::read_head(&mut from) else { return };
-        let Some(bytes) = bytes.get_mut(..length) else { return };
-        if from.read_exact(bytes).is_err() {
-            return;
-        }
-        if to.as_mut().is_some_and(|to| to.write_all(bytes).is_err()) {
-            to = None;
-        }
-        if kind == Kind::End {
-            if terminal && let Some(to) = &mut to {
-                // A terminal has no end but the one that its user types.
-                _ = to.write_all(&[END_OF_TRANSMISSION]);
-            }
-            return;
-        }
+    if wire::receive_stream(&mut from, &mut to).is_err() {
+        drop(to);
+        _ = wire::receive_stream(&mut from, &mut io::sink());
+    } else if terminal {
+        // A terminal has no end but the one that its user types: the first
+        // ends a line that has none, the second the input.
+        _ = to.write_all(&[END_OF_TRANSMISSION; 2]);
     }
 }
 
