@@ -294,7 +294,8 @@ impl Program {
             command.current_dir(dir);
         }
         let inherited = self.inherited;
-        // SAFETY: prctl(2) and fcntl(2) are async-signal-safe and touch no
+        let parent = rustix::process::getpid();
+        // SAFETY: prctl(2), getppid(2) and fcntl(2) are async-signal-safe and touch no
         // memory of ours.
         unsafe {
             command.pre_exec(move || {
@@ -302,7 +303,12 @@ impl Program {
                     rustix::io::fcntl_setfd(descriptor, rustix::io::FdFlags::empty())?;
                 }
                 let signal = Some(rustix::process::Signal::KILL);
-                Ok(rustix::process::set_parent_process_death_signal(signal)?)
+                rustix::process::set_parent_process_death_signal(signal)?;
+                // Between the fork and here, nobody would have told us.
+                match rustix::process::getppid() {
+                    Some(found) if found == parent => Ok(()),
+                    _ => Err(io::ErrorKind::Interrupted.into()),
+                }
             });
         }
         command.spawn().map_err(|source| match source.kind() {

@@ -20,6 +20,10 @@ pub const STDERR: &str = "s1b.stderr";
 /// The port of further commands in a running guest.
 pub const ENTER: &str = "s1b.enter";
 
+/// The word on the kernel's command line that says that nobody is at the other
+/// end of the ports: a person runs QEMU by hand.
+pub const ALONE: &str = "s1b.alone";
+
 /// The most bytes of one frame. Half of what a pipe holds, and what the
 /// guest's kernel takes in one write (`port_fops_write` in
 /// `drivers/char/virtio_console.c`), with its head.

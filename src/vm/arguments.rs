@@ -7,6 +7,7 @@ use stage1_builder_guest::wire;
 use super::accel::Accel;
 use super::machine::{Disk, Machine, MachineKind, Share, Via};
 use super::parameters::parameters;
+use super::shares;
 
 /// What is outside of the machine: where the initramfs lies, and what its
 /// serial ports lead to.
@@ -54,7 +55,7 @@ pub fn arguments(machine: &Machine, wiring: &Wiring<'_>) -> Vec<String> {
     );
     args.option("-kernel", machine.kernel.file.display());
     args.option("-initrd", wiring.initramfs.display());
-    args.option("-append", parameters(machine));
+    args.option("-append", parameters(machine, wiring.sockets.is_none()));
     args.consoles(wiring);
     args.device("virtio-rng", "");
     machine.shares.iter().for_each(|share| args.share(share, wiring));
@@ -73,7 +74,14 @@ pub fn arguments(machine: &Machine, wiring: &Wiring<'_>) -> Vec<String> {
 #[must_use]
 pub fn command_line(machine: &Machine, initramfs: &Path) -> String {
     let wiring = Wiring { initramfs, sockets: None };
-    crate::proc::Program::new(&machine.qemu).args(arguments(machine, &wiring)).to_string()
+    let qemu = crate::proc::Program::new(&machine.qemu).args(arguments(machine, &wiring));
+    let folder = initramfs.parent().unwrap_or(Path::new("."));
+    // QEMU does not wait for a daemon's socket to be there.
+    let daemons: String = shares::command_lines(folder, &machine.shares)
+        .into_iter()
+        .map(|line| format!("{line} & sleep 1; "))
+        .collect();
+    format!("{daemons}{qemu}")
 }
 
 /// Without what a guest of ours has no use for: each costs time at boot.
@@ -154,7 +162,8 @@ impl Arguments {
 
     fn share(&mut self, Share { tag, path, writable, via }: &Share, wiring: &Wiring<'_>) {
         if *via != Via::NineP {
-            let socket = wiring.initramfs.with_file_name(format!("{tag}.sock"));
+            let folder = wiring.initramfs.parent().unwrap_or(Path::new("."));
+            let socket = shares::socket(folder, tag);
             self.option("-chardev", format!("socket,id={tag},path={}", escaped(&socket)));
             self.device("vhost-user-fs", &format!("chardev={tag},tag={tag}"));
             return;

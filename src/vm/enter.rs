@@ -58,8 +58,23 @@ fn running_in(path: &Path) -> Option<RunningVm> {
     alive.then(|| RunningVm { path: path.to_owned(), ..record })
 }
 
+/// The door of a run, shut when dropped.
+#[derive(Debug)]
+pub(super) struct Open(UnixListener);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        // Whoever waits at it for callers is told so.
+        _ = rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both);
+    }
+}
+
 /// Opens the door of a run.
-pub(super) fn serve(machine: &Machine, folder: &RunFolder, port: UnixStream) -> Result<(), Error> {
+pub(super) fn serve(
+    machine: &Machine,
+    folder: &RunFolder,
+    port: UnixStream,
+) -> Result<Open, Error> {
     let args = machine.orders.command.args.iter().map(|arg| String::from_utf8_lossy(arg));
     let kernel = machine.kernel.release.clone();
     let record = RunningVm {
@@ -82,15 +97,16 @@ pub(super) fn serve(machine: &Machine, folder: &RunFolder, port: UnixStream) -> 
         callers: Mutex::default(),
         last: AtomicU8::new(0),
     });
+    let open = Open(listener.try_clone().map_err(Error::folder(&path))?);
     let behind = Arc::clone(&door);
     std::thread::spawn(move || behind.answer(from));
     std::thread::spawn(move || {
-        for caller in listener.incoming().flatten() {
+        while let Ok((caller, _)) = listener.accept() {
             let door = Arc::clone(&door);
             std::thread::spawn(move || door.admit(caller));
         }
     });
-    Ok(())
+    Ok(open)
 }
 
 struct Door {

@@ -1,10 +1,12 @@
 //! The kernel's command line.
 
+use stage1_builder_guest::wire;
+
 use super::accel::Accel;
 use super::machine::{Machine, MachineKind};
 
 /// The parameters, in order (`Documentation/admin-guide/kernel-parameters.txt`).
-pub(super) fn parameters(machine: &Machine) -> String {
+pub(super) fn parameters(machine: &Machine, by_hand: bool) -> String {
     let mut words: Vec<String> = Vec::new();
     let mut add = |word: &str| words.push(word.to_owned());
     if machine.kernel.virtio_console {
@@ -37,6 +39,9 @@ pub(super) fn parameters(machine: &Machine) -> String {
     }
     if machine.gdb.is_some() {
         add("nokaslr");
+    }
+    if by_hand {
+        add(wire::ALONE);
     }
     words.extend(machine.kernel_args.iter().cloned());
     words.join(" ")

@@ -101,11 +101,12 @@ pub fn run(machine: &Machine, folder: &RunFolder, streams: &mut Streams) -> Resu
     fs::write(&initramfs, initramfs::archive(machine)).map_err(Error::folder(&initramfs))?;
     let (tell, hear) = channel();
     let console = Watch::default();
-    let _daemons = shares::start(folder.path(), &machine.shares)?;
-    let (qemu, ports) = start(machine, folder, &initramfs, streams, &console, &tell)?;
+    let daemons = shares::start(folder.path(), &machine.shares)?;
+    let (qemu, ports, _door) = start(machine, folder, &initramfs, streams, &console, &tell)?;
     let mut run = Run {
         machine,
         qemu,
+        daemons,
         ports,
         streams,
         tell,
@@ -159,7 +160,7 @@ fn start(
     streams: &mut Streams,
     console: &Watch,
     tell: &Sender<Happening>,
-) -> Result<(Running, Ports), Error> {
+) -> Result<(Running, Ports, Option<enter::Open>), Error> {
     let (serial, their_serial) = pair()?;
     let (hvc, their_hvc) = pair()?;
     let pairs = PORTS.iter().map(|_| pair()).collect::<Result<Vec<_>, _>>()?;
@@ -183,8 +184,9 @@ fn start(
     let control = take();
     listen(control.try_clone().map_err(Error::system("read the control port"))?, tell.clone());
     let ports = Ports { control, stdin: Some(take()), stdout: Some(take()), stderr: Some(take()) };
-    enter::serve(machine, folder, take())?;
-    Ok((qemu, ports))
+    // A run whose folder has too long a path for a socket goes on without.
+    let door = enter::serve(machine, folder, take()).ok();
+    Ok((qemu, ports, door))
 }
 
 fn forward(requests: Receiver<Request>, tell: Sender<Happening>) {
@@ -226,6 +228,8 @@ fn listen(mut control: UnixStream, tell: Sender<Happening>) {
 struct Run<'a> {
     machine: &'a Machine,
     qemu: Running,
+    /// Those of virtiofs shares; a guest waits for a dead one for ever.
+    daemons: Vec<Running>,
     ports: Ports,
     streams: &'a mut Streams,
     tell: Sender<Happening>,
@@ -323,13 +327,15 @@ impl Run<'_> {
                 break;
             }
         }
-        if let Some((_, end)) = self.kill_at.take() {
-            return end;
-        }
         match ending {
+            // As while it ran: what the command came to goes before what was
+            // about to happen to it.
             Some(ending) => End::Command(ending),
-            None if self.release.is_none() => End::NoBoot("the machine ended".to_owned()),
-            None => End::Lost("the machine ended".to_owned()),
+            None => match self.kill_at.take() {
+                Some((_, end)) => end,
+                None if self.release.is_none() => End::NoBoot("the machine ended".to_owned()),
+                None => End::Lost("the machine ended".to_owned()),
+            },
         }
     }
 
@@ -364,6 +370,12 @@ impl Run<'_> {
 
     fn overdue(&mut self, ended: bool) -> Option<End> {
         let now = Instant::now();
+        for daemon in &mut self.daemons {
+            if let Ok(Some(status)) = daemon.status() {
+                let said = daemon.stderr();
+                return Some(End::Lost(format!("the daemon of a share ended ({status}): {said}")));
+            }
+        }
         if self.kill_at.as_ref().is_some_and(|(when, _)| now >= *when) {
             return self.kill_at.take().map(|(_, end)| end);
         }

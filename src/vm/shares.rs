@@ -32,8 +32,26 @@ fn daemon(folder: &Path, share: &Share, program: &str) -> Result<Running, Error>
     // There when a first try under KVM has failed.
     _ = fs_err::remove_file(&path);
     let listener = UnixListener::bind(&path).map_err(Error::folder(&path))?;
-    let daemon = Program::new(program)
-        .arg(format!("--fd={}", listener.as_raw_fd()))
+    let fd = format!("--fd={}", listener.as_raw_fd());
+    let daemon = program_of(share, program, &fd).inherit(listener.into());
+    daemon.start().map_err(Error::Virtiofsd)
+}
+
+/// The daemons' command lines as one could type them.
+pub(super) fn command_lines(folder: &Path, shares: &[Share]) -> Vec<String> {
+    let line = |share: &Share| match &share.via {
+        Via::NineP => None,
+        Via::Virtiofs { program } => {
+            let at = format!("--socket-path={}", socket(folder, &share.tag).display());
+            Some(program_of(share, program, &at).to_string())
+        }
+    };
+    shares.iter().filter_map(line).collect()
+}
+
+fn program_of(share: &Share, program: &str, at: &str) -> Program {
+    Program::new(program)
+        .arg(at)
         .arg("--shared-dir")
         .arg(&share.path)
         // Its own sandboxes hide the owners' numbers, or need root.
@@ -45,8 +63,6 @@ fn daemon(folder: &Path, share: &Share, program: &str) -> Result<Running, Error>
         } else {
             &["--cache=always", "--readonly"]
         })
-        .inherit(listener.into());
-    daemon.start().map_err(Error::Virtiofsd)
 }
 
 /// Whether this is a virtiofsd that can do what we need of it.

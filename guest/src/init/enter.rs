@@ -13,10 +13,11 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use rustix::process::{Pid, Signal};
 
 use crate::orders::Command;
-use crate::wire::{self, Kind, MOST, stream};
+use crate::wire::{self, Failure, Kind, MOST, stream};
 
 use super::command;
 use super::ports::{self, Control};
+use super::problem::Problem;
 use super::reaper::Reaper;
 use super::streams::Ends;
 use super::terminal;
@@ -60,7 +61,16 @@ fn open(
     reaper: &Reaper,
     port: &Arc<Control>,
 ) -> Option<Session> {
-    let Ok(mut command) = Command::from_bytes(bytes) else { return None };
+    let fail = |problem: &Problem| {
+        port.send(Kind::Failed, &[&[number], problem.to_bytes().as_slice()].concat());
+    };
+    let mut command = match Command::from_bytes(bytes) {
+        Ok(command) => command,
+        Err(error) => {
+            fail(&Problem::new(Failure::Init, error));
+            return None;
+        }
+    };
     if command.env.is_empty() {
         command.env.clone_from(&first.env);
     }
@@ -74,7 +84,7 @@ fn open(
     let started = match command::start(&command, reaper) {
         Ok(started) => started,
         Err(problem) => {
-            port.send(Kind::Failed, &[&[number], problem.to_bytes().as_slice()].concat());
+            fail(&problem);
             return None;
         }
     };

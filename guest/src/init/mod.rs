@@ -46,6 +46,7 @@ pub fn main() {
             if let Err(problem) = run(&control) {
                 control.send(Kind::Failed, &problem.to_bytes());
             }
+            ending::hand_over();
         }
         Err(problem) => eprintln!("init: {problem}"),
     }

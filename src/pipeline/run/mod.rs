@@ -5,10 +5,12 @@
 //! ```
 
 mod boot;
+mod command;
 mod kernel;
 mod machine;
 mod request;
 mod root;
+mod volumes;
 
 use std::path::PathBuf;
 

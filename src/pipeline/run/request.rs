@@ -79,6 +79,49 @@ pub struct RunRequest {
     pub refresh: bool,
 }
 
+/// What the command line means when nothing is said: the settings' kernel, the
+/// host's own root, one processor, and 1 GiB of memory.
+impl Default for RunRequest {
+    fn default() -> Self {
+        Self {
+            kernel: KernelChoice::Settings,
+            image: None,
+            exec: None,
+            args: Vec::new(),
+            env: Vec::new(),
+            host_env: Vec::new(),
+            inherit_env: false,
+            user: None,
+            group: None,
+            working_dir: None,
+            hostname: None,
+            dns: Vec::new(),
+            volumes: Vec::new(),
+            mounts: Vec::new(),
+            network: None,
+            memory: 1024,
+            cpus: 1,
+            read_only_root: false,
+            terminal: None,
+            accel: None,
+            board: None,
+            qemu: "qemu-system-x86_64".to_owned(),
+            qemu_args: Vec::new(),
+            kernel_args: Vec::new(),
+            gdb: None,
+            limits: Limits::default(),
+            share: None,
+            virtiofsd: "virtiofsd".to_owned(),
+            keep: false,
+            pull: PullPolicy::New,
+            insecure_http: false,
+            insecure_tls: false,
+            uuid_file: None,
+            refresh: false,
+        }
+    }
+}
+
 /// Which kernel to run on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KernelChoice {
