@@ -6,30 +6,28 @@
 //! group gets SIGTERM, five seconds, and SIGKILL; a second request kills at
 //! once. When this process itself is killed, the kernel kills the child.
 
+pub mod interrupt;
+mod pump;
 mod running;
+mod tail;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use running::Running;
 
-/// How long a program has between SIGTERM and SIGKILL.
-const GRACE: Duration = Duration::from_secs(5);
+use pump::{Chunks, pump};
+use tail::Tail;
+
 /// How often a wait looks whether it should give up.
 const TICK: Duration = Duration::from_millis(50);
-/// How long a stream may stay open after its program has ended: a daemon
-/// that the program left behind can hold it for ever.
-const LINGER: Duration = Duration::from_secs(1);
-/// Lines of stderr kept for an error's text.
-const TAIL: usize = 20;
 
 /// A program that could not be run, or failed.
 #[derive(Debug, thiserror::Error)]
@@ -353,205 +351,6 @@ pub fn find(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(executable)
 }
 
-#[derive(Debug, Default, Clone)]
-struct Tail {
-    lines: VecDeque<String>,
-    open: Vec<u8>,
-}
-
-impl Tail {
-    fn push_bytes(&mut self, bytes: &[u8]) {
-        self.open.extend_from_slice(bytes);
-        while let Some(end) = self.open.iter().position(|&byte| byte == b'\n') {
-            let line: Vec<u8> = self.open.drain(..=end).collect();
-            self.push_line(&line[..end]);
-        }
-    }
-
-    fn push_line(&mut self, line: &[u8]) {
-        if self.lines.len() == TAIL {
-            self.lines.pop_front();
-        }
-        self.lines.push_back(String::from_utf8_lossy(line).into_owned());
-    }
-
-    fn text(mut self) -> String {
-        if !self.open.is_empty() {
-            let rest = std::mem::take(&mut self.open);
-            self.push_line(&rest);
-        }
-        Vec::from(self.lines).join("\n")
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Chunks {
-    Raw,
-    Lines,
-}
-
-type Message = (Stream, Vec<u8>);
-
-fn pump(
-    child: &mut Child,
-    command: &str,
-    chunks: Chunks,
-    mut take: impl FnMut(Stream, &[u8]),
-) -> Result<ExitStatus, Error> {
-    let (sender, receiver) = channel();
-    if let Some(stdout) = child.stdout.take() {
-        read_on_a_thread(Stream::Stdout, stdout, chunks, sender.clone());
-    }
-    if let Some(stderr) = child.stderr.take() {
-        read_on_a_thread(Stream::Stderr, stderr, chunks, sender);
-    }
-    let mut ended: Option<Instant> = None;
-    loop {
-        match receiver.recv_timeout(TICK) {
-            Ok((stream, bytes)) => take(stream, &bytes),
-            Err(RecvTimeoutError::Disconnected) => break,
-            Err(RecvTimeoutError::Timeout) => {
-                if ended.is_none() && matches!(child.try_wait(), Ok(Some(_))) {
-                    ended = Some(Instant::now());
-                }
-                if ended.is_some_and(|when| when.elapsed() > LINGER) {
-                    break;
-                }
-            }
-        }
-        stop_if_asked(child, command, &receiver)?;
-    }
-    wait(child, command, &receiver)
-}
-
-fn read_on_a_thread(
-    stream: Stream,
-    from: impl Read + Send + 'static,
-    chunks: Chunks,
-    sender: Sender<Message>,
-) {
-    std::thread::spawn(move || {
-        let mut reader = BufReader::with_capacity(64 * 1024, from);
-        loop {
-            let mut bytes = Vec::new();
-            let count = match chunks {
-                Chunks::Lines => reader.read_until(b'\n', &mut bytes),
-                Chunks::Raw => reader.fill_buf().map(|filled| {
-                    bytes.extend_from_slice(filled);
-                    filled.len()
-                }),
-            };
-            match count {
-                Ok(0) | Err(_) => break,
-                Ok(count) if matches!(chunks, Chunks::Raw) => reader.consume(count),
-                Ok(_) => {
-                    if bytes.last() == Some(&b'\n') {
-                        bytes.pop();
-                    }
-                }
-            }
-            if sender.send((stream, bytes)).is_err() {
-                break;
-            }
-        }
-    });
-}
-
-fn wait(child: &mut Child, command: &str, rest: &Receiver<Message>) -> Result<ExitStatus, Error> {
-    let mut pause = Duration::from_micros(200);
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Ok(status),
-            Ok(None) => std::thread::sleep(pause),
-            Err(source) => return Err(Error::Start { command: command.to_owned(), source }),
-        }
-        pause = (pause * 2).min(TICK);
-        stop_if_asked(child, command, rest)?;
-    }
-}
-
-fn stop_if_asked(child: &mut Child, command: &str, rest: &Receiver<Message>) -> Result<(), Error> {
-    let Some(signal) = interrupt::requested() else { return Ok(()) };
-    let asked = interrupt::count();
-    let group = rustix::process::Pid::from_child(child);
-    let send = |signal| rustix::process::kill_process_group(group, signal);
-    // The group may be gone already; then there is nothing to stop.
-    _ = send(rustix::process::Signal::TERM);
-    let deadline = Instant::now() + GRACE;
-    while Instant::now() < deadline && interrupt::count() == asked {
-        // Reading on keeps a program that is writing from blocking.
-        while rest.try_recv().is_ok() {}
-        if matches!(child.try_wait(), Ok(Some(_)) | Err(_)) {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    _ = send(rustix::process::Signal::KILL);
-    _ = child.wait();
-    Err(Error::Interrupted { command: command.to_owned(), signal })
-}
-
-/// Being asked to stop by SIGINT or SIGTERM.
-pub mod interrupt {
-    use std::sync::OnceLock;
-    use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
-
-    static SIGNAL: AtomicI32 = AtomicI32::new(0);
-    static COUNT: AtomicUsize = AtomicUsize::new(0);
-    static INSTALLED: OnceLock<bool> = OnceLock::new();
-
-    /// What asked us to stop.
-    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-    pub enum Signal {
-        /// SIGINT, Ctrl-C.
-        Interrupt,
-        /// SIGTERM.
-        Terminate,
-    }
-
-    impl std::fmt::Display for Signal {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str(match self {
-                Self::Interrupt => "SIGINT",
-                Self::Terminate => "SIGTERM",
-            })
-        }
-    }
-
-    /// Starts to take SIGINT and SIGTERM as requests. Once; later calls do
-    /// nothing. Gives whether the requests are taken.
-    pub fn install() -> bool {
-        *INSTALLED.get_or_init(|| {
-            use signal_hook::consts::{SIGINT, SIGTERM};
-            let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) else {
-                return false;
-            };
-            std::thread::spawn(move || {
-                for signal in signals.forever() {
-                    _ = SIGNAL.compare_exchange(0, signal, Ordering::SeqCst, Ordering::SeqCst);
-                    COUNT.fetch_add(1, Ordering::SeqCst);
-                }
-            });
-            true
-        })
-    }
-
-    /// The first request since the start, if any.
-    #[must_use]
-    pub fn requested() -> Option<Signal> {
-        match SIGNAL.load(Ordering::SeqCst) {
-            0 => None,
-            signal_hook::consts::SIGTERM => Some(Signal::Terminate),
-            _ => Some(Signal::Interrupt),
-        }
-    }
-
-    /// How many requests there were.
-    pub(super) fn count() -> usize {
-        COUNT.load(Ordering::SeqCst)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -612,7 +411,7 @@ mod tests {
 
     #[test]
     fn a_daemon_that_holds_the_stream_does_not_hold_us() {
-        let start = Instant::now();
+        let start = std::time::Instant::now();
         let output = Program::new("sh").args(["-c", "sleep 30 & echo done"]).output().unwrap();
         assert_eq!(output.stdout, b"done\n");
         assert!(start.elapsed() < Duration::from_secs(10));

@@ -1,10 +1,12 @@
 //! A program that runs beside us.
 
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::{BufRead, BufReader, Error, Read, Tail};
+use super::Error;
+use super::tail::Tail;
 
 /// A program that was started; killed with its process group when dropped.
 #[derive(Debug)]

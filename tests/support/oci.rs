@@ -111,6 +111,16 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
+    /// The image `v1` as a file of another kind, by skopeo.
+    pub(crate) fn archive(&self, kind: &str, file: &Path) {
+        Program::new("skopeo")
+            .args(["--insecure-policy", "copy", "--quiet"])
+            .arg(format!("oci:{}:v1", self.path.display()))
+            .arg(format!("{kind}:{}:example.com/app:v1", file.display()))
+            .run()
+            .expect("skopeo");
+    }
+
     pub(crate) fn new(path: PathBuf) -> Self {
         fs::create_dir_all(path.join("blobs/sha256")).unwrap();
         fs::write(path.join("oci-layout"), r#"{"imageLayoutVersion": "1.0.0"}"#).unwrap();
