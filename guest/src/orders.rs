@@ -23,8 +23,8 @@ pub struct Orders {
     /// The image's own folder of modules and headers, bound to
     /// `/lib/modules/<release>`.
     pub headers: Option<Mount>,
-    /// Where in the headers' mount the folder is.
-    pub headers_folder: String,
+    /// Where in it the folders of all its kernels are.
+    pub modules_folder: String,
     /// Folders of the root below a folder that gets a file system of its own
     /// (`/tmp`, `/run`) which the command shall see all the same.
     pub keep: Vec<String>,
@@ -282,7 +282,7 @@ macro_rules! fields {
 fields!(Mount: kind, source, options, writable);
 fields!(Volume: name, target, mount, mode, uid, gid, read_only);
 fields!(Command: args, env, dir, user, groups, terminal);
-fields!(Orders: root, writable_root, modules, headers, headers_folder, keep, volumes, hostname, dns,
+fields!(Orders: root, writable_root, modules, headers, modules_folder, keep, volumes, hostname, dns,
     network, command);
 
 #[cfg(test)]
@@ -301,7 +301,7 @@ mod tests {
             writable_root: true,
             modules: vec!["/modules/overlay.ko".to_owned()],
             headers: Some(share.clone()),
-            headers_folder: "lib".to_owned(),
+            modules_folder: "lib".to_owned(),
             keep: vec!["/tmp/x".to_owned()],
             volumes: vec![
                 Volume { target: "/src".to_owned(), mount: Some(share), ..Volume::default() },

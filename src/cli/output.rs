@@ -99,7 +99,7 @@ pub(super) fn console(path: &Path) -> Result<SharedWriter, pipeline::Error> {
         Box::new(Unbuffered::stderr())
     } else {
         let file = fs_err::OpenOptions::new().create(true).append(true).open(path);
-        Box::new(file.map_err(pipeline::Error::Output)?)
+        Box::new(file.map_err(pipeline::Error::Write)?)
     };
     Ok(Arc::new(Mutex::new(writer)))
 }

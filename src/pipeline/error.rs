@@ -49,6 +49,9 @@ pub enum Error {
     /// The package manager failed.
     #[error("{command}: {status}: {said}")]
     Install { command: String, status: std::process::ExitStatus, said: String },
+    /// A file that the user asked for can't be written.
+    #[error("can't write what was asked for")]
+    Write(#[source] std::io::Error),
     /// The result can't be written.
     #[error("can't write to stdout")]
     Output(#[source] std::io::Error),
@@ -74,7 +77,7 @@ impl Error {
             Self::Run { fault, .. } => *fault,
             Self::Usage { .. } => Fault::Usage,
             Self::Install { .. } => Fault::MissingTools,
-            Self::Output(_) => Fault::Storage,
+            Self::Write(_) | Self::Output(_) => Fault::Storage,
         }
     }
 
@@ -105,6 +108,7 @@ impl Error {
             Self::Install { .. } => {
                 Some("check the package sources, then run the command by hand".into())
             }
+            Self::Write(_) => Some("name a place that you may write to, with room".into()),
             Self::Output(_) => None,
         }
     }

@@ -29,9 +29,34 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 /// A command that was started.
 pub(super) struct Started {
-    pub(super) pid: Pid,
+    pub(super) listener: Listener,
     pub(super) ended: Receiver<Ending>,
     pub(super) ends: Ends,
+}
+
+/// A command's ear for what the host says.
+pub(super) struct Listener {
+    pid: Pid,
+    /// The master of its terminal, if it has one.
+    master: Option<std::fs::File>,
+}
+
+impl Listener {
+    /// Passes on a signal or a size; all else is not for it.
+    pub(super) fn hear(&self, kind: Kind, bytes: &[u8]) {
+        match (kind, bytes, &self.master) {
+            (Kind::Signal, [number], _) => {
+                if let Some(signal) = Signal::from_named_raw(i32::from(*number)) {
+                    _ = rustix::process::kill_process_group(self.pid, signal);
+                }
+            }
+            (Kind::Size, [a, b, c, d], Some(master)) => {
+                let size = (u16::from_le_bytes([*a, *b]), u16::from_le_bytes([*c, *d]));
+                _ = terminal::resize(master, size);
+            }
+            _ => {}
+        }
+    }
 }
 
 /// Runs the command to its end and tells the host all about it.
@@ -43,9 +68,8 @@ pub(super) fn run(
     let reaper = Arc::new(Reaper::default());
     let started = start(command, &reaper)?;
     control.send(Kind::Started, b"");
-    let master = started.ends.master();
     let pumps = streams::connect(started.ends, ports);
-    obey(control, started.pid, master)?;
+    obey(control, started.listener)?;
     Reaper::watch(&reaper);
     enter::serve(command.clone(), Arc::clone(&reaper));
     let ending = started.ended.recv().or_init("the command got lost")?;
@@ -78,7 +102,8 @@ pub(super) fn start(command: &Command, reaper: &Reaper) -> Result<Started, Probl
         Problem::new(kind, format_args!("can't run {}: {}", program.display(), why(&error)))
     })?;
     drop(process);
-    Ok(Started { pid, ended, ends })
+    let listener = Listener { pid, master: ends.master() };
+    Ok(Started { listener, ended, ends })
 }
 
 /// The program is there; when the kernel does not find it, it is what it
@@ -170,22 +195,11 @@ fn become_user(process: &mut process::Command, user: &User, terminal: bool) {
 }
 
 /// Follows what the host says while the command runs.
-fn obey(control: &Control, pid: Pid, master: Option<std::fs::File>) -> Result<(), Problem> {
+fn obey(control: &Control, listener: Listener) -> Result<(), Problem> {
     let mut port = control.reader().or_init("can't read the control port")?;
     std::thread::spawn(move || {
         while let Ok(Some(frame)) = crate::wire::read_frame(&mut port) {
-            match (frame.kind, frame.bytes.as_slice(), &master) {
-                (Kind::Signal, [number], _) => {
-                    if let Some(signal) = Signal::from_named_raw(i32::from(*number)) {
-                        _ = rustix::process::kill_process_group(pid, signal);
-                    }
-                }
-                (Kind::Size, [a, b, c, d], Some(master)) => {
-                    let size = (u16::from_le_bytes([*a, *b]), u16::from_le_bytes([*c, *d]));
-                    _ = terminal::resize(master, size);
-                }
-                _ => {}
-            }
+            listener.hear(frame.kind, &frame.bytes);
         }
     });
     Ok(())

@@ -10,8 +10,6 @@ use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 
-use rustix::process::{Pid, Signal};
-
 use crate::orders::Command;
 use crate::wire::{self, Failure, Kind, MOST, stream};
 
@@ -20,7 +18,6 @@ use super::ports::{self, Control};
 use super::problem::Problem;
 use super::reaper::Reaper;
 use super::streams::Ends;
-use super::terminal;
 
 /// Frames that a session's program may leave unread before it holds up the
 /// other sessions.
@@ -28,9 +25,8 @@ const UNREAD: usize = 256;
 
 /// A command that runs.
 struct Session {
-    pid: Pid,
     input: SyncSender<Option<Vec<u8>>>,
-    master: Option<File>,
+    listener: command::Listener,
 }
 
 /// Serves the port on a thread. What a further command does not say of
@@ -88,7 +84,6 @@ fn open(
             return None;
         }
     };
-    let master = started.ends.master();
     let (input, outputs) = match started.ends {
         Ends::Terminal(master) => {
             let output = master.try_clone().ok()?;
@@ -111,7 +106,7 @@ fn open(
         carriers.into_iter().for_each(|carrier| _ = carrier.join());
         port.send(Kind::Ended, &[&[number], ending.to_bytes().as_slice()].concat());
     });
-    Some(Session { pid: started.pid, input: inward(input), master })
+    Some(Session { input: inward(input), listener: started.listener })
 }
 
 /// From a program to the host.
@@ -144,18 +139,7 @@ impl Session {
         match (kind, bytes) {
             (Kind::Data, [_, bytes @ ..]) => _ = self.input.send(Some(bytes.to_vec())),
             (Kind::End, _) => _ = self.input.send(None),
-            (Kind::Signal, [number]) => {
-                if let Some(signal) = Signal::from_named_raw(i32::from(*number)) {
-                    _ = rustix::process::kill_process_group(self.pid, signal);
-                }
-            }
-            (Kind::Size, [a, b, c, d]) => {
-                let size = (u16::from_le_bytes([*a, *b]), u16::from_le_bytes([*c, *d]));
-                if let Some(master) = &self.master {
-                    _ = terminal::resize(master, size);
-                }
-            }
-            _ => {}
+            _ => self.listener.hear(kind, bytes),
         }
     }
 }

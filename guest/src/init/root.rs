@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::mount::{MountFlags, mount, mount_move, mount_remount};
 
+use crate::bind::{bind_headers, running_release};
 use crate::orders::{Mount, Orders, Volume};
 use crate::wire::Failure;
 
@@ -36,22 +38,16 @@ pub(super) fn enter(orders: &Orders) -> Result<(), Problem> {
     let options = std::ffi::CString::new(options).or_mount(doing)?;
     mount("overlay", ROOT, "overlay", MountFlags::empty(), Some(options.as_c_str()))
         .or_mount(doing)?;
-    let headers = match &orders.headers {
-        Some(headers) => {
-            attach(headers, HEADERS)?;
-            let folder = format!("{HEADERS}/{}", orders.headers_folder);
-            Some(path::hold(&folder).or_mount("can't open the headers")?)
-        }
-        None => None,
-    };
+    if let Some(headers) = &orders.headers {
+        attach(headers, HEADERS)?;
+        let modules = Path::new(HEADERS).join(&orders.modules_folder);
+        // As into an app of rkt's; it goes along when the root moves.
+        bind_headers(&modules, Path::new(&running_release()), Path::new(ROOT))
+            .or_mount("can't bind the headers")?;
+    }
     switch().or_mount(doing)?;
     etc::write(orders)?;
     mounts::all(&orders.keep)?;
-    if let Some(headers) = headers {
-        let release = rustix::system::uname().release().to_string_lossy().into_owned();
-        let target = path::folder(&format!("/lib/modules/{release}"))?;
-        path::bind_on(&target, &headers).or_mount("can't bind the headers")?;
-    }
     network::set_up(orders)?;
     let mut mounted = HashMap::new();
     orders.volumes.iter().try_for_each(|one| volume(one, &mut mounted))?;

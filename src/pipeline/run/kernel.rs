@@ -19,10 +19,8 @@ use super::request::{KernelChoice, RunRequest};
 #[derive(Debug)]
 pub(super) struct Provided {
     pub(super) kernel: vm::Kernel,
-    /// A squashfs with the kernel's folder of modules and headers.
+    /// A squashfs of the kernel's image, with its modules and headers.
     pub(super) modules: Option<PathBuf>,
-    /// Where in it that folder is.
-    pub(super) modules_folder: String,
 }
 
 pub(super) fn provide(
@@ -45,8 +43,7 @@ pub(super) fn provide(
         virtio_console: true,
         virtiofs: knows_virtiofs(&boot.release),
     };
-    let modules_folder = format!("{}/{}", content::MODULES, boot.release);
-    Ok(Provided { kernel, modules: Some(boot.image), modules_folder })
+    Ok(Provided { kernel, modules: Some(boot.image) })
 }
 
 /// Ours do from the series on that has it (`fs/fuse/virtio_fs.c`, a62a8ef9d97d).
@@ -100,7 +97,7 @@ fn file(path: &Path, store: &Store) -> Result<Provided, Error> {
     };
     let file = if release.is_some() { boot::quickest(&store.kernels(), file) } else { file };
     let kernel = vm::Kernel { file, release, virtio_console: true, virtiofs: false };
-    Ok(Provided { kernel, modules: None, modules_folder: String::new() })
+    Ok(Provided { kernel, modules: None })
 }
 
 /// What QEMU can boot.

@@ -1,5 +1,6 @@
 //! Kernel, root and request as the plan of a machine.
 
+use crate::content;
 use crate::vm::{Accel, Disk, Machine, MachineKind, Mount, Orders, Via};
 
 use super::super::Error;
@@ -64,7 +65,7 @@ pub(super) fn assemble(
         writable_root: !request.read_only_root,
         modules: Vec::new(),
         headers,
-        headers_folder: kernel.modules_folder,
+        modules_folder: content::MODULES.to_owned(),
         keep: if process.is_none() { keep(&command) } else { Vec::new() },
         volumes,
         hostname: request.hostname.clone().unwrap_or_default(),

@@ -4,6 +4,7 @@
 //! request -> kernel (store, build) + root (host, image) -> Machine -> Outcome
 //! ```
 
+mod accel;
 mod boot;
 mod command;
 mod kernel;
@@ -18,7 +19,7 @@ use crate::proc;
 use crate::report::Reporter;
 use crate::settings::Settings;
 use crate::store::Store;
-use crate::vm::{self, Accel, End, Finding, Kvm, Machine, Outcome, RunFolder, Streams, Via};
+use crate::vm::{self, Accel, End, Finding, Machine, Outcome, RunFolder, Streams, Via};
 
 use super::Error;
 
@@ -34,10 +35,6 @@ pub struct Ran {
     /// The folder that was kept.
     pub kept: Option<PathBuf>,
 }
-
-/// How long a guest under KVM may take to its first word, the first time
-/// that one runs on this host: it takes well under a second where KVM works.
-const PROOF_OF_LIFE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Finds out what machine the request means, building or fetching what it
 /// needs.
@@ -55,10 +52,7 @@ pub fn plan_run(
     let kernel = kernel::provide(request, settings, &store, reporter)?;
     let accel = match request.accel {
         Some(accel) => accel,
-        None => match Finding::new(&store.host(), &request.qemu).get() {
-            Kvm::Usable | Kvm::Untried => Accel::Kvm,
-            Kvm::Unusable(_) | Kvm::Denied | Kvm::Absent => Accel::Tcg,
-        },
+        None => accel::choose(&Finding::new(&store.host(), &request.qemu)),
     };
     let via = via(request, &kernel.kernel, reporter);
     machine::assemble(request, kernel, root, accel, via)
@@ -101,27 +95,17 @@ pub fn run(
         return Err(vm::Error::Qemu(proc::Error::NotFound { program }).into());
     }
     let mut machine = plan_run(request, settings, reporter)?;
-    let finding = Finding::new(&Store::new(&settings.cache_dir).host(), &request.qemu);
     let folder = RunFolder::create()?;
     if let Some(path) = &request.uuid_file {
-        fs_err::write(path, format!("{}\n", folder.uuid())).map_err(Error::Output)?;
+        fs_err::write(path, format!("{}\n", folder.uuid())).map_err(Error::Write)?;
     }
-    let chosen = request.accel.is_some();
-    if machine.accel == Accel::Tcg && !chosen {
-        say_slow(&finding, reporter);
-    }
-    let proving = machine.accel == Accel::Kvm && !chosen && finding.get() == Kvm::Untried;
-    let mut outcome = attempt(&mut machine, &folder, streams, &finding, proving)?;
-    if proving && let End::NoBoot(why) = outcome.end.clone() {
-        machine.accel = Accel::Tcg;
-        machine.kind = machine::board(request, Accel::Tcg);
-        outcome = vm::run(&machine, &folder, streams)?;
-        // What boots without KVM and not with it is no fault of its own.
-        if outcome.release.is_some() {
-            finding.remember(Some(&why));
-            say_slow(&finding, reporter);
+    let outcome = match request.accel {
+        Some(_) => vm::run(&machine, &folder, streams)?,
+        None => {
+            let finding = Finding::new(&Store::new(&settings.cache_dir).host(), &request.qemu);
+            accel::run(request, &mut machine, &folder, streams, &finding, reporter)?
         }
-    }
+    };
     let silent = outcome.console.trim().is_empty();
     if let (End::NoBoot(why), Accel::Kvm, true) = (&outcome.end, machine.accel, silent) {
         return Err(vm::Error::Kvm { why: why.clone() }.into());
@@ -134,49 +118,6 @@ pub fn run(
 /// Leaves the run's folder behind, and in it what the kernel said.
 fn keep(folder: RunFolder, outcome: &Outcome) -> Result<PathBuf, Error> {
     let log = folder.path().join("console.log");
-    fs_err::write(log, &outcome.console).map_err(Error::Output)?;
+    fs_err::write(log, &outcome.console).map_err(Error::Write)?;
     Ok(folder.keep()?)
-}
-
-/// One try; the first one under KVM on this host has to prove that it works.
-fn attempt(
-    machine: &mut Machine,
-    folder: &RunFolder,
-    streams: &mut Streams,
-    finding: &Finding,
-    proving: bool,
-) -> Result<Outcome, Error> {
-    let limits = machine.limits;
-    if proving {
-        machine.limits.hello = PROOF_OF_LIFE;
-    }
-    let outcome = vm::run(machine, folder, streams)?;
-    machine.limits = limits;
-    if proving && outcome.release.is_some() {
-        finding.remember(None);
-    }
-    Ok(outcome)
-}
-
-/// Says once, and loudly, why guests are slow here, and what mends it.
-fn say_slow(finding: &Finding, reporter: &dyn Reporter) {
-    let (why, mend) = match finding.get() {
-        Kvm::Usable | Kvm::Untried => return,
-        Kvm::Unusable(why) => (
-            format!("/dev/kvm is there, but guests don't run on it ({why})"),
-            "nested virtualisation is off or broken on this host; ask whoever runs it",
-        ),
-        Kvm::Denied => (
-            "/dev/kvm may not be opened".to_owned(),
-            "sudo usermod -aG kvm $USER, then log in again",
-        ),
-        Kvm::Absent => (
-            "there is no /dev/kvm".to_owned(),
-            "turn virtualisation on in the firmware, or nested virtualisation on the host",
-        ),
-    };
-    if finding.tell_once() {
-        let slow = "guests run under emulation (TCG), many times slower";
-        reporter.warning(format!("{why}: {slow}\n  mend: {mend}\n  (this is said once)"));
-    }
 }
