@@ -33,6 +33,12 @@ pub const HEAD: usize = 5;
 /// The most bytes of a frame that is no stream's: orders fit with room.
 const LIMIT: usize = 16 << 20;
 
+/// Whether a kernel's command line says that nobody is there.
+#[must_use]
+pub fn is_alone(parameters: &str) -> bool {
+    parameters.split_whitespace().any(|word| word == ALONE)
+}
+
 /// Which of a session's streams a frame on [`ENTER`] belongs to.
 pub mod stream {
     /// Standard input.
@@ -55,8 +61,9 @@ pub enum Kind {
     Ended = 3,
     /// Guest to host: there will be no command. A [`Failure`].
     Failed = 4,
-    /// Guest to host: something the user should know.
-    Note = 5,
+    /// Host to guest, the answer to [`Kind::Hello`]: nanoseconds since 1970,
+    /// eight bytes. A guest's own clock begins with a whole second.
+    Clock = 15,
     /// Host to guest: a signal's number for the command.
     Signal = 16,
     /// Host to guest: rows and columns of the terminal, two bytes each.
@@ -76,7 +83,7 @@ impl Kind {
             Self::Started,
             Self::Ended,
             Self::Failed,
-            Self::Note,
+            Self::Clock,
             Self::Signal,
             Self::Size,
             Self::Data,

@@ -1,7 +1,9 @@
-//! Being asked to stop by SIGINT or SIGTERM.
+//! Being asked to stop by SIGINT, SIGTERM or SIGHUP.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 static SIGNAL: AtomicI32 = AtomicI32::new(0);
 static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -14,6 +16,8 @@ pub enum Signal {
     Interrupt,
     /// SIGTERM.
     Terminate,
+    /// SIGHUP: the terminal is gone.
+    HangUp,
 }
 
 impl std::fmt::Display for Signal {
@@ -21,16 +25,33 @@ impl std::fmt::Display for Signal {
         f.write_str(match self {
             Self::Interrupt => "SIGINT",
             Self::Terminate => "SIGTERM",
+            Self::HangUp => "SIGHUP",
         })
     }
 }
 
-/// Starts to take SIGINT and SIGTERM as requests. Once; later calls do
+impl Signal {
+    /// Its number, the same on every Linux.
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::HangUp => 1,
+            Self::Interrupt => 2,
+            Self::Terminate => 15,
+        }
+    }
+}
+
+/// Starts to take SIGINT, SIGTERM and, unless somebody has had it ignored
+/// (nohup), SIGHUP as requests. Once; later calls do
 /// nothing. Gives whether the requests are taken.
 pub fn install() -> bool {
     *INSTALLED.get_or_init(|| {
-        use signal_hook::consts::{SIGINT, SIGTERM};
-        let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGINT, SIGTERM]) else {
+        let mut taken = vec![SIGINT, SIGTERM];
+        if !hang_up_is_ignored() {
+            taken.push(SIGHUP);
+        }
+        let Ok(mut signals) = signal_hook::iterator::Signals::new(taken) else {
             return false;
         };
         std::thread::spawn(move || {
@@ -43,12 +64,20 @@ pub fn install() -> bool {
     })
 }
 
+/// Whether SIGHUP was ignored when we were started (proc(5): `SigIgn`, bit 0).
+fn hang_up_is_ignored() -> bool {
+    let status = fs_err::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 == 1))
+}
+
 /// The first request since the start, if any.
 #[must_use]
 pub fn requested() -> Option<Signal> {
     match SIGNAL.load(Ordering::SeqCst) {
         0 => None,
-        signal_hook::consts::SIGTERM => Some(Signal::Terminate),
+        SIGTERM => Some(Signal::Terminate),
+        SIGHUP => Some(Signal::HangUp),
         _ => Some(Signal::Interrupt),
     }
 }

@@ -45,6 +45,8 @@ pub enum Fault {
     CommandNotExecutable,
     /// A command that the container has not.
     CommandNotFound,
+    /// SIGHUP.
+    HungUp,
     /// SIGINT.
     Interrupted,
     /// SIGTERM.
@@ -56,13 +58,14 @@ impl From<Signal> for Fault {
         match signal {
             Signal::Interrupt => Self::Interrupted,
             Signal::Terminate => Self::Terminated,
+            Signal::HangUp => Self::HungUp,
         }
     }
 }
 
 impl Fault {
     /// Every fault, in the order of the exit codes.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Internal,
         Self::Usage,
         Self::Settings,
@@ -82,6 +85,7 @@ impl Fault {
         Self::TimedOut,
         Self::CommandNotExecutable,
         Self::CommandNotFound,
+        Self::HungUp,
         Self::Interrupted,
         Self::Terminated,
     ];
@@ -109,6 +113,7 @@ impl Fault {
             Self::TimedOut => 124,
             Self::CommandNotExecutable => 126,
             Self::CommandNotFound => 127,
+            Self::HungUp => 129,
             Self::Interrupted => 130,
             Self::Terminated => 143,
         }
@@ -137,6 +142,7 @@ impl Fault {
             Self::TimedOut => "a command that took longer than `--timeout`",
             Self::CommandNotExecutable => "a command that can't be executed",
             Self::CommandNotFound => "a command that is not in the container",
+            Self::HungUp => "the terminal went away (SIGHUP)",
             Self::Interrupted => "interrupted (SIGINT)",
             Self::Terminated => "terminated (SIGTERM)",
         }

@@ -13,8 +13,15 @@ const KEPT: usize = 256 << 10;
 const LINE: usize = 4096;
 
 /// What a kernel says when there is no going on (`kernel/panic.c`,
-/// `kernel/watchdog.c`, `kernel/hung_task.c`; 4.4 to 6.12).
-const FATAL: [&str; 3] = ["Kernel panic - not syncing", "BUG: soft lockup", "BUG: hard lockup"];
+/// `kernel/watchdog.c`, `kernel/hung_task.c`, `kernel/rcu/tree_stall.h`; 4.4
+/// to 6.12).
+const FATAL: [&str; 5] = [
+    "Kernel panic - not syncing",
+    "BUG: soft lockup",
+    "BUG: hard lockup",
+    "self-detected stall on CPU",
+    " detected stalls on CPU",
+];
 /// What it says when it has killed a process for want of memory
 /// (`mm/oom_kill.c`; the second before 5.0).
 const OUT_OF_MEMORY: [&str; 2] = ["Out of memory: Killed process", "Out of memory: Kill process"];
@@ -142,6 +149,8 @@ mod tests {
         assert_eq!(found, ["Kernel panic - not syncing: VFS"]);
         let lockup = b"[ 30.1] NMI watchdog: BUG: soft lockup - CPU#0 stuck for 22s!\n";
         assert!(Console::default().take(lockup).unwrap().starts_with("NMI watchdog"));
+        let stall = b"[ 99.0] rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:\n";
+        assert!(Console::default().take(stall).unwrap().starts_with("rcu: INFO"));
         assert_eq!(Console::default().take(b"no Kernel panic here\n"), None);
     }
 

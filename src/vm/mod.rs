@@ -50,6 +50,6 @@ pub use kernel::uncompressed;
 pub use machine::{Disk, Forward, Kernel, Limits, Machine, MachineKind, Share, Via};
 pub use outcome::{End, Outcome};
 pub use run::{Request, SharedWriter, Streams, run};
-pub use shares::virtiofsd_serves;
+pub use shares::{files_of_virtiofsd, virtiofsd_serves};
 pub use stage1_builder_guest::orders::{Command, Mount, Orders, Volume};
 pub use stage1_builder_guest::wire::{Ending, Failure};

@@ -22,6 +22,11 @@ pub(super) fn parameters(machine: &Machine, by_hand: bool) -> String {
     for word in ["panic=-1", "oops=panic", "softlockup_panic=1", "hung_task_panic=1"] {
         add(word);
     }
+    // A lockup is told by the watchdog for it. RCU would tell of it first, in
+    // a trace that was seen to hang the machine before the watchdog could.
+    add("rcupdate.rcu_cpu_stall_timeout=120");
+    // Two minutes, then, and not up to four (since 4.19, as a parameter 5.8).
+    add("sysctl.kernel.hung_task_check_interval_secs=10");
     if machine.accel == Accel::Tcg {
         // A guest without hardware's help on a busy host stands still longer
         // than the 20 seconds after which the watchdog calls it a lockup.

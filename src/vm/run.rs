@@ -255,7 +255,7 @@ impl Run<'_> {
                 return End::Command(ending);
             }
             match self.hear.recv_timeout(TICK) {
-                Ok(Happening::Hello(release)) => self.release = Some(release),
+                Ok(Happening::Hello(release)) => self.answer(release),
                 Ok(Happening::Started) => self.begin(),
                 Ok(Happening::Ended(how)) => ending = Some(how),
                 Ok(Happening::Failed(failure, text)) => return End::NotStarted(failure, text),
@@ -345,10 +345,23 @@ impl Run<'_> {
         }
     }
 
+    /// The guest is there, and wants to know what time it is.
+    fn answer(&mut self, release: String) {
+        self.release = Some(release);
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let now = now.map_or(0, |now| i64::try_from(now.as_nanos()).unwrap_or(i64::MAX));
+        self.say(Kind::Clock, &now.to_le_bytes());
+    }
+
     fn ask(&mut self, request: Request) {
         let (kind, bytes) = request.frame();
-        // A machine that is gone is noticed by its closed port.
-        _ = wire::write_frame(&mut self.ports.control, kind, &bytes);
+        self.say(kind, &bytes);
+    }
+
+    /// Says something to init; a machine that is gone is noticed by its
+    /// closed port.
+    fn say(&mut self, kind: Kind, bytes: &[u8]) {
+        _ = wire::write_frame(&mut self.ports.control, kind, bytes);
     }
 
     fn look_at_signals(&mut self) {
@@ -356,13 +369,9 @@ impl Run<'_> {
         if matches!(self.kill_at, Some((_, End::Interrupted(_)))) {
             return;
         }
-        let number = match signal {
-            interrupt::Signal::Interrupt => 2,
-            interrupt::Signal::Terminate => 15,
-        };
         self.kill_at = Some((Instant::now() + GRACE, End::Interrupted(signal)));
         if self.started.is_some() {
-            self.ask(Request::Signal(number));
+            self.ask(Request::Signal(signal.number()));
         } else {
             self.kill_at = Some((Instant::now(), End::Interrupted(signal)));
         }

@@ -74,3 +74,11 @@ pub fn virtiofsd_serves(program: &str) -> bool {
         .iter()
         .all(|option| help.contains(option))
 }
+
+/// How many files virtiofsd may have open at most. It keeps every file open
+/// that the guest's kernel remembers, and with none left it fails.
+#[must_use]
+pub fn files_of_virtiofsd() -> u64 {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.maximum.unwrap_or(u64::MAX)
+}

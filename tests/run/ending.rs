@@ -89,10 +89,10 @@ fn a_machine_that_ends_under_its_command_is_123() {
 #[test]
 fn we_end_within_a_second_when_asked_to() {
     let Some(bench) = Bench::new() else { return };
-    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+    for (signal, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
         let said = bench.shell(&format!(
             "\"$S1B\" run --kernel $KERNEL -- sh -c \
-               'trap \"echo heard\" INT TERM; echo begun; while :; do sleep 0.05; done' >out & \
+               'trap \"echo heard\" INT TERM HUP; echo begun; while :; do sleep 0.05; done' >out & \
              wait_for 'grep -q begun out'; before=$(date +%s%N); kill -{signal} $!; wait $!; \
              code=$?; echo $((($(date +%s%N) - before) / 2000000000)); gone; left; cat out; exit $code"
         ));

@@ -11,7 +11,7 @@ use crate::wire;
 /// would throw the queue away. Without a host, it ends here.
 pub(super) fn hand_over() {
     let parameters = std::fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    if !parameters.split_whitespace().any(|word| word == wire::ALONE) {
+    if !wire::is_alone(&parameters) {
         loop {
             std::thread::sleep(Duration::from_secs(3600));
         }

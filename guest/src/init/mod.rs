@@ -1,13 +1,14 @@
 //! The guest's first process: from the initramfs to the command and its end.
 //!
 //! ```text
-//! ports -> Hello -> orders -> modules -> root (overlay) -> chroot -> mounts -> command -> Ended
+//! ports -> Hello -> orders -> modules -> root (overlay) -> chroot -> mounts -> clock -> command -> Ended
 //! ```
 //!
 //! It follows [`crate::orders`], which the host wrote, and believes nothing of
 //! what it finds in the container: everything that it makes there is in a
 //! throw-away layer, and the host's files are out of reach but for volumes.
 
+mod clock;
 mod command;
 mod ending;
 mod enter;
@@ -58,6 +59,7 @@ fn run(control: &Arc<Control>) -> Result<(), Problem> {
     let orders = read_orders()?;
     modules::load(&orders.modules)?;
     root::enter(&orders)?;
+    clock::set(control)?;
     let streams = streams::Ports::open(orders.command.terminal.is_some())?;
     command::run(&orders.command, streams, control)
 }

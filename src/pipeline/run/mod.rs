@@ -11,6 +11,7 @@ mod kernel;
 mod machine;
 mod request;
 mod root;
+mod via;
 mod volumes;
 
 use std::path::PathBuf;
@@ -19,7 +20,7 @@ use crate::proc;
 use crate::report::Reporter;
 use crate::settings::Settings;
 use crate::store::Store;
-use crate::vm::{self, Accel, End, Finding, Machine, Outcome, RunFolder, Streams, Via};
+use crate::vm::{self, Accel, End, Finding, Machine, Outcome, RunFolder, Streams};
 
 use super::Error;
 
@@ -54,29 +55,8 @@ pub fn plan_run(
         Some(accel) => accel,
         None => accel::choose(&Finding::new(&store.host(), &request.qemu)),
     };
-    let via = via(request, &kernel.kernel, reporter);
+    let via = via::choose(request, &kernel.kernel, reporter);
     machine::assemble(request, kernel, root, accel, via)
-}
-
-/// How folders are shared: by virtiofs where host and guest have it.
-fn via(request: &RunRequest, kernel: &vm::Kernel, reporter: &dyn Reporter) -> Via {
-    let program = proc::find(&request.virtiofsd)
-        .or_else(|| proc::find("/usr/libexec/virtiofsd"))
-        .map(|path| path.display().to_string());
-    let virtiofs = |program| Via::Virtiofs { program };
-    let (via, why) = match (request.share, program) {
-        (Some(ShareKind::NineP), _) => (Via::NineP, "as asked for"),
-        (Some(ShareKind::Virtiofs), program) => {
-            (virtiofs(program.unwrap_or_else(|| request.virtiofsd.clone())), "as asked for")
-        }
-        (None, _) if !kernel.virtiofs => (Via::NineP, "the kernel may not know virtiofs"),
-        (None, None) => (Via::NineP, "there is no virtiofsd on this host"),
-        (None, Some(program)) if vm::virtiofsd_serves(&program) => (virtiofs(program), "quicker"),
-        (None, Some(_)) => (Via::NineP, "the host's virtiofsd is not the one in Rust"),
-    };
-    let name = if via == Via::NineP { "9p" } else { "virtiofs" };
-    reporter.detail(format!("folders are shared over {name}: {why}"));
-    via
 }
 
 /// Runs what is asked for.
