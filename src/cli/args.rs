@@ -43,6 +43,8 @@ pub(super) enum Verb {
     Enter(super::enter::Enter),
     /// Show every setting, its value and where that comes from
     Config(Config),
+    /// Check an image: structure, manifest, kernel, headers, paths of the host, determinism
+    Verify(super::verify::Verify),
 }
 
 /// `build`.
@@ -88,11 +90,16 @@ pub(super) enum ConfigOutput {
     Markdown,
 }
 
-/// A flag for each setting, made from the table of settings.
+/// A flag for each setting, made from the table of settings. Where `--format`
+/// says how a verb prints, there is none for the format of images.
 #[derive(Debug, Default)]
-pub(super) struct SettingFlags(BTreeMap<Key, String>);
+pub(super) struct SettingFlags<const IMAGE_FORMAT: bool = true>(BTreeMap<Key, String>);
 
-impl SettingFlags {
+impl<const IMAGE_FORMAT: bool> SettingFlags<IMAGE_FORMAT> {
+    fn flags() -> impl Iterator<Item = &'static Setting> {
+        SETTINGS.iter().filter(|setting| IMAGE_FORMAT || setting.key != Key::Format)
+    }
+
     /// All layers together, the flags on top.
     pub(super) fn load(
         &self,
@@ -113,9 +120,9 @@ impl SettingFlags {
     }
 }
 
-impl Args for SettingFlags {
+impl<const IMAGE_FORMAT: bool> Args for SettingFlags<IMAGE_FORMAT> {
     fn augment_args(command: clap::Command) -> clap::Command {
-        SETTINGS.iter().fold(command, |command, setting| command.arg(flag(setting)))
+        Self::flags().fold(command, |command, setting| command.arg(flag(setting)))
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -123,7 +130,7 @@ impl Args for SettingFlags {
     }
 }
 
-impl clap::FromArgMatches for SettingFlags {
+impl<const IMAGE_FORMAT: bool> clap::FromArgMatches for SettingFlags<IMAGE_FORMAT> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut flags = Self::default();
         flags.update_from_arg_matches(matches)?;
@@ -131,7 +138,7 @@ impl clap::FromArgMatches for SettingFlags {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        for setting in SETTINGS {
+        for setting in Self::flags() {
             let value = match setting.placeholder {
                 Some(_) => matches.get_one::<String>(setting.flag).cloned(),
                 None => matches.get_flag(setting.flag).then(|| "1".to_owned()),

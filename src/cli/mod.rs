@@ -6,6 +6,8 @@ mod config;
 mod enter;
 mod output;
 mod run;
+mod table;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -22,6 +24,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Build(build) => build::run(&arguments.global, build).map(|()| ExitCode::SUCCESS),
         Verb::Config(config) => config::run(&arguments.global, config).map(|()| ExitCode::SUCCESS),
         Verb::Enter(enter) => enter::run(enter),
+        Verb::Verify(verify) => verify::run(&arguments.global, verify),
         Verb::Run(run) => run::run(&arguments.global, run),
     };
     match result {

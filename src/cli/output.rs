@@ -37,10 +37,13 @@ pub(super) fn reporter(global: &Global, debug: bool) -> Box<dyn Reporter> {
 }
 
 fn colors() -> bool {
+    io::stderr().is_terminal() && colors_wanted()
+}
+
+/// Whether a terminal may be given colours (no-color.org).
+pub(super) fn colors_wanted() -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    io::stderr().is_terminal()
-        && !set("NO_COLOR")
-        && std::env::var_os("TERM") != Some("dumb".into())
+    !set("NO_COLOR") && std::env::var_os("TERM") != Some("dumb".into())
 }
 
 /// The chain of causes, a hint, and the exit code of the fault.

@@ -8,6 +8,7 @@ use fs_err as fs;
 use stage1_builder::compile::KernelArtifacts;
 use stage1_builder::content::{REBOOT_TEXT, UPSTREAMS, stage1_kvm};
 use stage1_builder::fsutil::AtomicFile;
+use stage1_builder::kconfig::RKT_BUILT_IN;
 use stage1_builder::pack::aci::{self, DEFAULT_NAME, Entry, Manifest, WriteOptions};
 use stage1_builder::pack::{Compression, Error, Packed};
 use stage1_builder::proc::Program;
@@ -37,7 +38,8 @@ pub(crate) fn little_build(folder: &Path) -> KernelArtifacts {
     image[0x20e..0x210].copy_from_slice(&0x100u16.to_le_bytes());
     let said = format!("{RELEASE} (builder@host) #1");
     image[0x300..0x300 + said.len()].copy_from_slice(said.as_bytes());
-    let config = "CONFIG_MODULES=y\n";
+    let built_in = RKT_BUILT_IN.iter().map(|need| format!("CONFIG_{}=y\n", need.any_of[0]));
+    let config = format!("CONFIG_MODULES=y\n{}", built_in.collect::<String>());
     let tool = fs::read("/bin/true").unwrap();
     let long = format!("tree/include/{}/{}.h", "d".repeat(90), "f".repeat(120));
     let files: &[(&str, &[u8])] = &[
@@ -133,7 +135,7 @@ pub(crate) fn pack(
     options: &WriteOptions,
     to: &Path,
 ) -> Result<Packed, Error> {
-    let rootfs = stage1_kvm(artifacts, upstream, b"{}\n").unwrap();
+    let rootfs = stage1_kvm(artifacts, upstream, b"{}\n", false).unwrap();
     let mut file = AtomicFile::create(to).unwrap();
     let manifest = manifest(artifacts, upstream);
     let packed = aci::write(&manifest, &rootfs, options, &mut file, &Silent)?;

@@ -48,9 +48,9 @@ fn a_kernel_that_rkt_can_not_use_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = little_build(folder.path());
     let wrong = KernelArtifacts { release: "6.12-kinvolk-v1".into(), ..artifacts.clone() };
-    assert!(matches!(stage1_kvm(&wrong, newest(), b""), Err(ContentError::Release { .. })));
+    assert!(matches!(stage1_kvm(&wrong, newest(), b"", false), Err(ContentError::Release { .. })));
     fs::write(artifacts.build.join("vmlinux"), "no such text").unwrap();
-    assert!(matches!(stage1_kvm(&artifacts, newest(), b""), Err(ContentError::NoReboot)));
+    assert!(matches!(stage1_kvm(&artifacts, newest(), b"", false), Err(ContentError::NotForRkt { .. })));
 }
 
 #[test]
