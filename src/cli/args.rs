@@ -45,6 +45,18 @@ pub(super) enum Verb {
     Config(Config),
     /// Check an image: structure, manifest, kernel, headers, paths of the host, determinism
     Verify(super::verify::Verify),
+    /// Compare two images: versions, configuration, files, sizes
+    Diff(super::diff::Diff),
+    /// Print the .config that a kernel's build has, or why a symbol is what it is
+    ConfigKernel(super::config_kernel::ConfigKernel),
+    /// List the kernels that each provider has, and what the store has of them
+    Kernels(super::kernels::Kernels),
+    /// Say what this host has and lacks for builds and runs, and what mends it
+    Doctor(super::doctor::Doctor),
+    /// Print a script that completes this command line in a shell
+    Completions(super::shell::Completions),
+    /// Print a manual page
+    Man(super::shell::Man),
 }
 
 /// `build`.
@@ -65,6 +77,9 @@ pub(super) struct Build {
     /// Print what would be built and every input of its key, and build nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Tell what goes on to people, or to programs: JSON objects, a line each, on stdout
+    #[arg(long, value_name = "FORM", default_value = "human")]
+    pub(super) message_format: super::build::MessageFormat,
     #[command(flatten)]
     pub(super) settings: SettingFlags,
 }

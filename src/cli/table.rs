@@ -14,6 +14,7 @@ use super::output;
 pub(super) enum Form {
     /// For people.
     #[default]
+    #[value(alias = "text")]
     Table,
     /// For programs; docs/commands.md has the fields.
     Json,

@@ -8,7 +8,8 @@ use stage1_builder::pipeline::{self, Error};
 use stage1_builder::report::Fault;
 use stage1_builder::store::Store;
 
-use super::args::{Global, SettingFlags};
+use super::args::Global;
+use super::stored::Stored;
 use super::table::{self, Form, Paint};
 
 /// `verify`.
@@ -21,11 +22,11 @@ pub(super) struct Verify {
     #[arg(long, value_name = "FORM", default_value = "table")]
     format: Form,
     #[command(flatten)]
-    settings: SettingFlags<false>,
+    stored: Stored,
 }
 
 pub(super) fn run(global: &Global, verify: &Verify) -> Result<ExitCode, Error> {
-    let settings = verify.settings.load(global, None)?;
+    let settings = verify.stored.settings(global)?;
     let file = pipeline::image_file(&Store::new(&settings.cache_dir), &verify.image)?;
     let verdict = verify::verify(&file, &HostPaths::of(&settings))?;
     let quiet = global.quiet;

@@ -33,9 +33,9 @@ pub use rootfs::{Content, Node, Rootfs};
 pub use stage1::{check, stage1_kvm};
 pub use upstream::{UPSTREAMS, Upstream};
 
-use crate::{kconfig, proc};
 use crate::report::Fault;
 use crate::settings::{Arch, RktVersion};
+use crate::{kconfig, proc};
 
 /// Why an image's tree can't be put together.
 #[derive(Debug, thiserror::Error)]

@@ -4,8 +4,12 @@
 //! ([`key`]) before anything is done, so that a build with nothing to do
 //! takes milliseconds and no network.
 
+mod config_kernel;
+pub mod diff;
+pub mod doctor;
 mod error;
 mod kernel;
+pub mod kernels;
 pub mod key;
 mod named;
 mod plan;
@@ -21,6 +25,7 @@ use crate::settings::{Insecure, Settings};
 use crate::store::{Record, Store};
 use crate::{content, pack};
 
+pub use config_kernel::{Asked, KernelConfig, Origin, Why, config_kernel, why};
 pub use error::Error;
 pub use named::image_file;
 pub use plan::{BuildPlan, plan};
@@ -81,12 +86,8 @@ fn make(
 ) -> Result<Record, Error> {
     let kernel = kernel::make(settings, store, plan, reporter)?;
     let any_config = settings.insecure.contains(&Insecure::Kconfig);
-    let rootfs = content::stage1_kvm(
-        &kernel.artifacts,
-        settings.upstream,
-        &kernel.provenance,
-        any_config,
-    )?;
+    let rootfs =
+        content::stage1_kvm(&kernel.artifacts, settings.upstream, &kernel.provenance, any_config)?;
     let manifest = pack::aci::Manifest::stage1_kvm(
         &settings.image_name,
         settings.upstream,

@@ -19,7 +19,7 @@ use crate::settings::{KernelRequest, KernelVersion, Series};
 use super::download::{discard, download, forget};
 use super::gpg::{self, Verdict};
 use super::keys::{CHECKSUM_SIGNERS, Keys, Pin, RELEASE_SIGNERS};
-use super::releases::{Releases, checksum_of, newest_named};
+use super::releases::{Listed, Releases, checksum_of, newest_named};
 use super::{Archive, Error, Options, Provenance, Provider, Verified, decompress, record};
 use crate::http::{self, Client, Method};
 
@@ -104,10 +104,42 @@ fn listed(
     options: &Options,
     within: Duration,
 ) -> Result<Option<KernelVersion>, Error> {
+    Ok(releases(client, options, within)?.find(request))
+}
+
+fn releases(client: &Client, options: &Options, within: Duration) -> Result<Releases, Error> {
     let url = options.releases_url;
-    let releases = Releases::parse(&client.text(url, within)?)
-        .map_err(|reason| http::Error::Malformed { url: url.to_owned(), reason })?;
-    Ok(releases.find(request))
+    Ok(Releases::parse(&client.text(url, within)?)
+        .map_err(|reason| http::Error::Malformed { url: url.to_owned(), reason })?)
+}
+
+/// What is listed of what a request can mean; of what is not listed, what the
+/// folder has.
+///
+/// # Errors
+/// When nobody answers.
+pub(super) fn offers(
+    request: Option<KernelRequest>,
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<Vec<Listed>, Error> {
+    let client = Client::new(options.patience);
+    let listed = releases(&client, options, options.patience.contact);
+    match (listed, request) {
+        (Ok(releases), _) if !releases.fitting(request).is_empty() => Ok(releases.fitting(request)),
+        (Err(error @ Error::Interrupted(_)), _) | (Err(error), None) => Err(error),
+        (_, Some(request)) => match find(request, options, reporter) {
+            Ok(version) => Ok(vec![Listed {
+                version,
+                moniker: String::new(),
+                released: None,
+                end_of_life: None,
+            }]),
+            Err(Error::Unknown { .. }) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        },
+        (Ok(_), None) => Ok(Vec::new()),
+    }
 }
 
 /// `releases.json` has the living series; of the others, and on mirrors

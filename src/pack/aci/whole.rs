@@ -40,6 +40,11 @@ impl Whole {
             };
             refused.extend(added.err());
             Ok(())
+        });
+        let summary = summary.map_err(|error| match error {
+            // All that a visit does here is to read the archive.
+            Error::Visit(error) => Error::Damaged(error),
+            other => other,
         })?;
         Ok(Self { summary, rootfs, entries, refused })
     }

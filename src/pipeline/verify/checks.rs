@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::content::{self, BIND_HEADERS, Candidate, Node, Upstream};
+use crate::content::{self, Candidate, Node, Upstream};
 use crate::pack::aci::{Manifest, NameValue};
 use crate::report::text;
 use crate::settings::KernelVersion;
+use crate::source;
 
 use super::{Check, Image};
 
@@ -65,8 +66,7 @@ fn pairs(kind: &str, found: &[NameValue], wanted: &[NameValue], wrong: &mut Vec<
     let value = |pairs: &[NameValue], name: &str| {
         pairs.iter().find(|pair| pair.name == name).map(|pair| pair.value.clone())
     };
-    let names: BTreeSet<&str> =
-        found.iter().chain(wanted).map(|pair| pair.name.as_str()).collect();
+    let names: BTreeSet<&str> = found.iter().chain(wanted).map(|pair| pair.name.as_str()).collect();
     if found.len() > found.iter().map(|pair| &pair.name).collect::<BTreeSet<_>>().len() {
         wrong.push(format!("one {kind} stands twice"));
     }
@@ -194,9 +194,7 @@ pub(super) fn headers(image: &Image) -> Check {
 /// What a build leaves among headers and what holds its paths.
 fn leftovers(image: &Image) -> Vec<&str> {
     let paths = image.whole.rootfs.iter().map(|(path, _)| path);
-    paths
-        .filter(|path| path.ends_with(".cmd") || path.ends_with("/.install"))
-        .collect()
+    paths.filter(|path| path.ends_with(".cmd") || path.ends_with("/.install")).collect()
 }
 
 /// The program that the drop-in names: there, executable and static.
@@ -227,7 +225,7 @@ pub(super) fn guest_program(image: &Image) -> Check {
     if image.file(path).is_some_and(|program| !is_static(program)) {
         wrong.push(format!("/{path} is no static program"));
     }
-    Check::of(NAME, wrong, format!("/{path}, which is {BIND_HEADERS} or takes its place"))
+    Check::of(NAME, wrong, format!("/{path}, a static program"))
 }
 
 /// An ELF program without an interpreter (`PT_INTERP`, 3): `e_phoff` at 32,
@@ -260,17 +258,15 @@ pub(super) fn provenance(image: &Image) -> Check {
     if version.is_some() && version != image.version() {
         wrong.push("provenance.json is of another version than the label".to_owned());
     }
-    Check::of(NAME, wrong, source(&provenance))
+    Check::of(NAME, wrong, origin(&provenance))
 }
 
-fn source(provenance: &serde_json::Value) -> String {
+fn origin(provenance: &serde_json::Value) -> String {
     let source = &provenance["source"];
-    let text = |value: &serde_json::Value| value.as_str().unwrap_or("?").to_owned();
-    let verified = match source["verified"]["by"].as_str() {
-        Some("open-pgp") => format!("signed by {}", text(&source["verified"]["fingerprint"])),
-        Some("distribution-archive") => "from the distribution's signed archive".to_owned(),
-        Some(by) => by.replace('-', " "),
-        None => "?".to_owned(),
+    let source: Option<source::Provenance> = serde_json::from_value(source.clone()).ok();
+    let origin = match source {
+        Some(source) => format!("{} ({}), {}", source.name, source.provider, source.verified),
+        None => "of a source that is not told in full".to_owned(),
     };
     let skipped: Vec<&str> = provenance["insecure_options"]
         .as_array()
@@ -280,7 +276,7 @@ fn source(provenance: &serde_json::Value) -> String {
         true => String::new(),
         false => format!("; turned off: {}", skipped.join(", ")),
     };
-    format!("{} of {}, {verified}{turned_off}", text(&source["name"]), text(&source["provider"]))
+    origin + &turned_off
 }
 
 #[cfg(test)]

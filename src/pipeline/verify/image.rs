@@ -60,7 +60,7 @@ impl Image {
     }
 
     /// The modules folder's path.
-    pub(super) fn base(&self) -> Option<String> {
+    pub(in crate::pipeline) fn base(&self) -> Option<String> {
         Some(format!("{MODULES}/{}", self.folder.as_ref()?))
     }
 

@@ -89,7 +89,7 @@ pub fn verify(file: &Path, host: &HostPaths) -> Result<Verdict, Error> {
     let (id, checks) = match Image::load(file) {
         Ok(image) => (Some(image.id()), run(&image, host)),
         Err(error) if error.fault() == Fault::Archive => (None, vec![unreadable(&error)]),
-        Err(source) => return Err(Error::Image { path: file.to_owned(), source }),
+        Err(source) => return Err(Error::Unreadable { path: file.to_owned(), source }),
     };
     let ok = checks.iter().all(|check| check.status != Status::Failed);
     Ok(Verdict { file: file.to_owned(), id, ok, checks })

@@ -68,14 +68,13 @@ pub(super) fn check(image: &Image, host: &HostPaths) -> Check {
     Check::of(NAME, found, "no file names a folder of the machine that built it")
 }
 
-/// An absolute path to an object folder of ours, on whichever machine; a home
-/// folder in what only a compiler writes; and the folders given.
+/// An absolute path to an object folder or a workspace of ours, on whichever
+/// machine, and the folders given.
 fn pattern(folders: &[PathBuf]) -> Option<Regex> {
     let literal = |path: &PathBuf| regex::escape(&Path::to_string_lossy(path));
     let objects = format!("(?:/[A-Za-z0-9_.+@-]+)+/{}", regex::escape(OBJECT_FOLDER));
     let workspace = "(?:/[A-Za-z0-9_.+@-]+)+/work-v[0-9]+/[0-9a-f]{16}-".to_owned();
-    let all: Vec<String> =
-        folders.iter().map(literal).chain([objects, workspace]).collect();
+    let all: Vec<String> = folders.iter().map(literal).chain([objects, workspace]).collect();
     Regex::new(&format!("(?-u:{})", all.join("|"))).ok()
 }
 
