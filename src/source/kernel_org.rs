@@ -121,24 +121,34 @@ fn releases(client: &Client, options: &Options, within: Duration) -> Result<Rele
 pub(super) fn offers(
     request: Option<KernelRequest>,
     options: &Options,
-    reporter: &dyn Reporter,
 ) -> Result<Vec<Listed>, Error> {
     let client = Client::new(options.patience);
-    let listed = releases(&client, options, options.patience.contact);
-    match (listed, request) {
-        (Ok(releases), _) if !releases.fitting(request).is_empty() => Ok(releases.fitting(request)),
-        (Err(error @ Error::Interrupted(_)), _) | (Err(error), None) => Err(error),
-        (_, Some(request)) => match find(request, options, reporter) {
-            Ok(version) => Ok(vec![Listed {
-                version,
-                moniker: String::new(),
-                released: None,
-                end_of_life: None,
-            }]),
-            Err(Error::Unknown { .. }) => Ok(Vec::new()),
-            Err(error) => Err(error),
-        },
-        (Ok(_), None) => Ok(Vec::new()),
+    let contact = options.patience.contact;
+    let found = match request {
+        None | Some(KernelRequest::Stable | KernelRequest::Longterm | KernelRequest::Mainline) => {
+            return Ok(releases(&client, options, contact)?.fitting(request));
+        }
+        // Half of the time, for the folder is still to be asked.
+        Some(_) => releases(&client, options, contact / 2),
+    };
+    match found {
+        Err(error @ Error::Interrupted(_)) => return Err(error),
+        Ok(releases) if !releases.fitting(request).is_empty() => {
+            return Ok(releases.fitting(request));
+        }
+        _ => {}
+    }
+    let version = match request {
+        Some(KernelRequest::Exact(version)) => exact(&client, version, options),
+        Some(KernelRequest::Series(series)) => {
+            newest_in_folder(&client, series, options, contact / 2)
+        }
+        _ => return Ok(Vec::new()),
+    };
+    match version {
+        Ok(version) => Ok(vec![Listed::unlisted(version)]),
+        Err(Error::Unknown { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error),
     }
 }
 
@@ -160,11 +170,20 @@ fn newest_of(
         Err(error @ Error::Interrupted(_)) => return Err(error),
         Err(error) => reporter.detail(text::chain(&error)),
     }
-    let folder = folder_of(series, options);
     let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(200));
+    newest_in_folder(client, series, options, left)
+}
+
+fn newest_in_folder(
+    client: &Client,
+    series: Series,
+    options: &Options,
+    within: Duration,
+) -> Result<KernelVersion, Error> {
+    let folder = folder_of(series, options);
     for name in ["sha256sums.asc", ""] {
         let url = format!("{folder}/{name}");
-        match client.text(&url, left) {
+        match client.text(&url, within) {
             Ok(text) => {
                 if let Some(version) = newest_named(&text, series) {
                     return Ok(version);
@@ -174,7 +193,7 @@ fn newest_of(
             Err(error) => return Err(error.into()),
         }
     }
-    Err(unknown(request, &format!("{folder}/")))
+    Err(unknown(KernelRequest::Series(series), &format!("{folder}/")))
 }
 
 /// What an archive is checked against, had before the archive itself.

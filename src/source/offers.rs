@@ -87,7 +87,7 @@ fn listed(
 ) -> Result<Vec<Offer>, Error> {
     match provider {
         Provider::KernelOrg => {
-            let listed = kernel_org::offers(request, options, reporter)?;
+            let listed = kernel_org::offers(request, options)?;
             let offer = |listed: super::releases::Listed| Offer {
                 moniker: Some(listed.moniker).filter(|moniker| !moniker.is_empty()),
                 released: listed.released,

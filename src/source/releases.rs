@@ -43,6 +43,13 @@ pub(super) struct Listed {
     pub(super) end_of_life: Option<bool>,
 }
 
+impl Listed {
+    /// A release that the folder has and the list has not.
+    pub(super) fn unlisted(version: KernelVersion) -> Self {
+        Self { version, moniker: String::new(), released: None, end_of_life: None }
+    }
+}
+
 impl Releases {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         serde_json::from_str(text).map_err(|error| error.to_string())

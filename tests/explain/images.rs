@@ -40,7 +40,7 @@ impl Parts {
         let mut changed = Rootfs::new();
         let gone = |path: &str| {
             let same = |other: &&str| path == *other || path.starts_with(&format!("{other}/"));
-            without.iter().any(|other| same(other)) || files.iter().any(|(other, _)| path == *other)
+            without.iter().any(same) || files.iter().any(|(other, _)| path == *other)
         };
         for (path, node) in self.rootfs.iter().filter(|(path, _)| !gone(path)) {
             changed.insert(path, node.clone()).unwrap();
