@@ -43,6 +43,20 @@ pub(super) enum Verb {
     Enter(super::enter::Enter),
     /// Show every setting, its value and where that comes from
     Config(Config),
+    /// Check an image: structure, manifest, kernel, headers, paths of the host, determinism
+    Verify(super::verify::Verify),
+    /// Compare two images: versions, configuration, files, sizes
+    Diff(super::diff::Diff),
+    /// Print the .config that a kernel's build has, or why a symbol is what it is
+    ConfigKernel(super::config_kernel::ConfigKernel),
+    /// List the kernels that each provider has, and what the store has of them
+    Kernels(super::kernels::Kernels),
+    /// Say what this host has and lacks for builds and runs, and what mends it
+    Doctor(super::doctor::Doctor),
+    /// Print a script that completes this command line in a shell
+    Completions(super::shell::Completions),
+    /// Print a manual page
+    Man(super::shell::Man),
 }
 
 /// `build`.
@@ -63,6 +77,9 @@ pub(super) struct Build {
     /// Print what would be built and every input of its key, and build nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Tell what goes on to people, or to programs: JSON objects, a line each, on stdout
+    #[arg(long, value_name = "FORM", default_value = "human")]
+    pub(super) message_format: super::build::MessageFormat,
     #[command(flatten)]
     pub(super) settings: SettingFlags,
 }
@@ -88,11 +105,16 @@ pub(super) enum ConfigOutput {
     Markdown,
 }
 
-/// A flag for each setting, made from the table of settings.
+/// A flag for each setting, made from the table of settings. Where `--format`
+/// says how a verb prints, there is none for the format of images.
 #[derive(Debug, Default)]
-pub(super) struct SettingFlags(BTreeMap<Key, String>);
+pub(super) struct SettingFlags<const IMAGE_FORMAT: bool = true>(BTreeMap<Key, String>);
 
-impl SettingFlags {
+impl<const IMAGE_FORMAT: bool> SettingFlags<IMAGE_FORMAT> {
+    fn flags() -> impl Iterator<Item = &'static Setting> {
+        SETTINGS.iter().filter(|setting| IMAGE_FORMAT || setting.key != Key::Format)
+    }
+
     /// All layers together, the flags on top.
     pub(super) fn load(
         &self,
@@ -113,9 +135,9 @@ impl SettingFlags {
     }
 }
 
-impl Args for SettingFlags {
+impl<const IMAGE_FORMAT: bool> Args for SettingFlags<IMAGE_FORMAT> {
     fn augment_args(command: clap::Command) -> clap::Command {
-        SETTINGS.iter().fold(command, |command, setting| command.arg(flag(setting)))
+        Self::flags().fold(command, |command, setting| command.arg(flag(setting)))
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -123,7 +145,7 @@ impl Args for SettingFlags {
     }
 }
 
-impl clap::FromArgMatches for SettingFlags {
+impl<const IMAGE_FORMAT: bool> clap::FromArgMatches for SettingFlags<IMAGE_FORMAT> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut flags = Self::default();
         flags.update_from_arg_matches(matches)?;
@@ -131,7 +153,7 @@ impl clap::FromArgMatches for SettingFlags {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        for setting in SETTINGS {
+        for setting in Self::flags() {
             let value = match setting.placeholder {
                 Some(_) => matches.get_one::<String>(setting.flag).cloned(),
                 None => matches.get_flag(setting.flag).then(|| "1".to_owned()),

@@ -1,29 +1,100 @@
 //! `build`: from settings to an image.
 
-use stage1_builder::pipeline::{self, Error};
-use stage1_builder::report::Reporter;
+use std::io::{Stdout, stdout};
+
+use serde_json::json;
+use stage1_builder::pipeline::{self, Built, Error};
+use stage1_builder::report::{Json, Reporter};
+use stage1_builder::settings::Settings;
 use stage1_builder::store::Store;
 
 use super::args::{Build, Global};
 use super::output;
 
+/// In which words a build tells what goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(super) enum MessageFormat {
+    /// For people: a screen or lines on stderr, the result on stdout.
+    #[default]
+    Human,
+    /// For programs: a JSON object a line on stdout, the result or the error last.
+    Json,
+}
+
 pub(super) fn run(global: &Global, build: &Build) -> Result<(), Error> {
+    if build.message_format == MessageFormat::Json {
+        return run_for_programs(global, build);
+    }
     let settings = build.settings.load(global, build.version.as_deref())?;
     let reporter = output::reporter(global, settings.debug);
-    let reporter: &dyn Reporter = reporter.as_ref();
+    let line = match act(build, &settings, reporter.as_ref())? {
+        Done::Tools => return Ok(()),
+        Done::Plan(plan) => format!("{plan:#}"),
+        Done::Built(built) => {
+            format!("Successfully built {} with id {}", built.path.display(), id(&built))
+        }
+    };
+    output::result(&line).map_err(Error::Output)
+}
+
+/// What a build did.
+enum Done {
+    /// Saw to the host's tools.
+    Tools,
+    /// Found out what would be built.
+    Plan(serde_json::Value),
+    /// Built.
+    Built(Box<Built>),
+}
+
+fn act(build: &Build, settings: &Settings, reporter: &dyn Reporter) -> Result<Done, Error> {
     if build.install_deps || build.check_tools {
-        pipeline::provide_tools(&settings, build.install_deps, reporter)?;
+        pipeline::provide_tools(settings, build.install_deps, reporter)?;
     }
     if build.check_tools {
-        return Ok(());
+        return Ok(Done::Tools);
     }
     if build.dry_run {
-        let plan =
-            pipeline::plan(&settings, &Store::new(&settings.cache_dir), build.refresh, reporter)?;
-        return output::result(&plan.explain()).map_err(Error::Output);
+        let store = Store::new(&settings.cache_dir);
+        let plan = pipeline::plan(settings, &store, build.refresh, reporter)?;
+        return Ok(Done::Plan(plan.explain()));
     }
-    let built = pipeline::build(&settings, build.refresh, reporter)?;
-    let id = built.record.id.to_string().replace(':', "-");
-    let line = format!("Successfully built {} with id {id}", built.path.display());
-    output::result(&line).map_err(Error::Output)
+    Ok(Done::Built(Box::new(pipeline::build(settings, build.refresh, reporter)?)))
+}
+
+/// Every event, then the result or the error, on stdout; the error is also
+/// told on stderr, as always.
+fn run_for_programs(global: &Global, build: &Build) -> Result<(), Error> {
+    let loaded = build.settings.load(global, build.version.as_deref());
+    let debug = loaded.as_ref().is_ok_and(|settings| settings.debug);
+    let json = Json::new(stdout(), output::verbosity(global, debug));
+    let done = loaded.and_then(|settings| act(build, &settings, &json));
+    tell(&json, &done);
+    done.map(drop)
+}
+
+fn tell(json: &Json<Stdout>, done: &Result<Done, Error>) {
+    match done {
+        Ok(Done::Tools) => json.write("result", json!({})),
+        Ok(Done::Plan(plan)) => json.write("plan", plan.clone()),
+        Ok(Done::Built(built)) => {
+            let record = &built.record;
+            let fields = json!({
+                "file": built.path,
+                "id": id(built),
+                "sha256": record.file.hex(),
+                "size": record.size,
+                "name": record.name,
+                "kernel": record.kernel,
+                "release": record.release,
+                "labels": record.labels,
+            });
+            json.write("result", fields);
+        }
+        Err(error) => json.write("error", output::described(error)),
+    }
+}
+
+fn id(built: &Built) -> String {
+    built.record.id.to_string().replace(':', "-")
 }

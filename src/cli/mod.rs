@@ -3,9 +3,17 @@
 mod args;
 mod build;
 mod config;
+mod config_kernel;
+mod diff;
+mod doctor;
 mod enter;
+mod kernels;
 mod output;
 mod run;
+mod shell;
+mod stored;
+mod table;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -22,6 +30,13 @@ pub(crate) fn main() -> ExitCode {
         Verb::Build(build) => build::run(&arguments.global, build).map(|()| ExitCode::SUCCESS),
         Verb::Config(config) => config::run(&arguments.global, config).map(|()| ExitCode::SUCCESS),
         Verb::Enter(enter) => enter::run(enter),
+        Verb::Diff(diff) => diff::run(&arguments.global, diff),
+        Verb::ConfigKernel(asked) => config_kernel::run(&arguments.global, asked),
+        Verb::Kernels(asked) => kernels::run(&arguments.global, asked),
+        Verb::Doctor(asked) => doctor::run(&arguments.global, asked),
+        Verb::Completions(asked) => shell::completions(asked),
+        Verb::Man(asked) => shell::man(asked),
+        Verb::Verify(verify) => verify::run(&arguments.global, verify),
         Verb::Run(run) => run::run(&arguments.global, run),
     };
     match result {

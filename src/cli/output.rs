@@ -20,14 +20,19 @@ pub(super) fn result(line: &str) -> io::Result<()> {
     }
 }
 
-/// The reporter that suits stderr: a screen on a terminal, else plain lines.
-pub(super) fn reporter(global: &Global, debug: bool) -> Box<dyn Reporter> {
-    let verbosity = match (global.quiet, if debug { 2 } else { global.verbose }) {
+/// How much is said.
+pub(super) fn verbosity(global: &Global, debug: bool) -> Verbosity {
+    match (global.quiet, if debug { 2 } else { global.verbose }) {
         (true, _) => Verbosity::Quiet,
         (_, 0) => Verbosity::Normal,
         (_, 1) => Verbosity::Verbose,
         _ => Verbosity::Everything,
-    };
+    }
+}
+
+/// The reporter that suits stderr: a screen on a terminal, else plain lines.
+pub(super) fn reporter(global: &Global, debug: bool) -> Box<dyn Reporter> {
+    let verbosity = verbosity(global, debug);
     let ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
     if io::stderr().is_terminal() && !ci {
         Box::new(Terminal::new(verbosity, colors()))
@@ -37,10 +42,13 @@ pub(super) fn reporter(global: &Global, debug: bool) -> Box<dyn Reporter> {
 }
 
 fn colors() -> bool {
+    io::stderr().is_terminal() && colors_wanted()
+}
+
+/// Whether a terminal may be given colours (no-color.org).
+pub(super) fn colors_wanted() -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    io::stderr().is_terminal()
-        && !set("NO_COLOR")
-        && std::env::var_os("TERM") != Some("dumb".into())
+    !set("NO_COLOR") && std::env::var_os("TERM") != Some("dumb".into())
 }
 
 /// The chain of causes, a hint, and the exit code of the fault.
@@ -59,6 +67,17 @@ pub(super) fn failure(error: &pipeline::Error) -> ExitCode {
     // There is nobody to tell that stderr is gone.
     _ = io::stderr().lock().write_all(text.as_bytes());
     ExitCode::from(error.fault().exit_code())
+}
+
+/// The same of an error for programs.
+pub(super) fn described(error: &pipeline::Error) -> serde_json::Value {
+    let causes = std::iter::successors(error.source(), |&cause| cause.source());
+    serde_json::json!({
+        "code": error.fault().exit_code(),
+        "message": error.to_string(),
+        "causes": causes.map(ToString::to_string).collect::<Vec<_>>(),
+        "hint": error.hint(),
+    })
 }
 
 /// One of our streams, byte for byte: nothing waits for the end of a line.

@@ -18,6 +18,10 @@ use crate::settings::{Arch, KernelVersion};
 /// this name.
 pub const OBJECT_FOLDER: &str = "stage1-objects";
 
+/// A folder beside it, in which a configuration is made that nobody compiles:
+/// what lies in the object folder stays as it is.
+pub const CONFIG_FOLDER: &str = "stage1-config";
+
 /// The configuration while it is not whole, beside `.config`.
 const NEW_CONFIG: &str = ".stage1-config";
 
@@ -30,6 +34,9 @@ const BUILDER: &str = "stage1-builder";
 pub struct Job<'a> {
     /// The patched source: absolute, ours alone, writable.
     pub tree: &'a Path,
+    /// The object folder's name in it: [`OBJECT_FOLDER`], or [`CONFIG_FOLDER`]
+    /// for a look at a configuration.
+    pub objects: &'a str,
     /// For which architecture.
     pub arch: Arch,
     /// What the source calls itself.
@@ -71,7 +78,7 @@ impl Job<'_> {
     /// The object folder.
     #[must_use]
     pub fn objects(&self) -> PathBuf {
-        self.tree.join(OBJECT_FOLDER)
+        self.tree.join(self.objects)
     }
 
     /// Every variable on make's command line but `O=`, sorted by name.

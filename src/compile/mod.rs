@@ -45,10 +45,10 @@ use crate::settings::{Arch, KernelVersion, Series};
 pub use error::Error;
 pub use failure::Failure;
 pub use fixes::Fix;
-pub use job::{Compiled, Job, OBJECT_FOLDER};
+pub use job::{CONFIG_FOLDER, Compiled, Job, OBJECT_FOLDER};
 pub use progress::estimated_objects;
-pub use requirements::{Manager, Missing, install_command, missing, needs_openssl};
-pub use toolchain::{Compiler, Family, Tool, ToolVersion, Toolchain, Wanted};
+pub use requirements::{Manager, Missing, install_command, missing, needs_openssl, survey};
+pub use toolchain::{Compiler, Family, Tool, ToolVersion, Toolchain, Wanted, first_line};
 
 /// The first series that can write type information (BTF) of itself:
 /// e83b9f55448a, "kbuild: add ability to generate BTF type info for vmlinux".

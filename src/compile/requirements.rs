@@ -286,6 +286,14 @@ impl Check {
 /// program in `PATH`, a header by the host's compiler.
 #[must_use]
 pub fn missing(wanted: &Wanted<'_>) -> Vec<Missing> {
+    let lacking = survey(wanted).into_iter().filter(|(_, present)| !present);
+    lacking.map(|(need, _)| need).collect()
+}
+
+/// Everything that `wanted` needs of the host, as it would be told if it were
+/// missing, and whether it is there.
+#[must_use]
+pub fn survey(wanted: &Wanted<'_>) -> Vec<(Missing, bool)> {
     let needed: Vec<&Requirement> =
         REQUIREMENTS.iter().filter(|one| one.when.counts(wanted)).collect();
     let present = std::thread::scope(|scope| {
@@ -299,15 +307,15 @@ pub fn missing(wanted: &Wanted<'_>) -> Vec<Missing> {
         let threads: Vec<_> = needed.iter().map(look).collect();
         threads.into_iter().map(|thread| thread.join().unwrap_or(false)).collect::<Vec<_>>()
     });
-    let mut missing = Vec::<Missing>::new();
-    for (one, _) in needed.iter().zip(present).filter(|(_, present)| !present) {
+    let mut needs = Vec::<(Missing, bool)>::new();
+    for (one, present) in needed.iter().zip(present) {
         let name = one.check.name(wanted);
-        if missing.iter().all(|other| other.name != name) {
+        if needs.iter().all(|(other, _)| other.name != name) {
             let packages = packages_for(one, &name);
-            missing.push(Missing { name, why: one.why, packages });
+            needs.push((Missing { name, why: one.why, packages }, present));
         }
     }
-    missing
+    needs
 }
 
 /// Whether the host's compiler finds a header. Without a compiler the answer

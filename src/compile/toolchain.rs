@@ -245,7 +245,10 @@ fn joined<T>(result: std::thread::Result<Result<T, Error>>) -> Result<T, Error> 
 }
 
 /// The first line that a tool prints, on whichever stream.
-fn first_line(command: &str, argument: &str) -> Result<String, Error> {
+///
+/// # Errors
+/// When it can't be run.
+pub fn first_line(command: &str, argument: &str) -> Result<String, Error> {
     let output = Program::new(command).arg(argument).output()?;
     let stdout = String::from_utf8_lossy(&output.stdout);
     let line = stdout.lines().chain(output.stderr.lines()).find(|line| !line.trim().is_empty());

@@ -1,6 +1,6 @@
 //! Reading a finished kernel: what it says it is, and what is in it.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use fs_err as fs;
@@ -16,22 +16,29 @@ use super::scan::{Needles, contains};
 /// # Errors
 /// When it can't be read or is no bzImage with a version.
 pub fn release_of(image: &Path) -> Result<String, Error> {
-    let not_an_image = || Error::NotAnImage { path: image.to_owned() };
-    let mut file = fs::File::open(image).map_err(Error::Read)?;
-    let mut header = [0; 0x210];
-    file.read_exact(&mut header).map_err(|_| not_an_image())?;
-    if &header[0x202..0x206] != b"HdrS" {
-        return Err(not_an_image());
+    let file = fs::File::open(image).map_err(Error::Read)?;
+    let release = release_in(file).map_err(Error::Read)?;
+    release.ok_or_else(|| Error::NotAnImage { path: image.to_owned() })
+}
+
+/// The same of a bzImage that is open, or in memory; `None` if it is none, or
+/// says no version.
+///
+/// # Errors
+/// When it can't be read.
+pub fn release_in(mut image: impl Read + Seek) -> io::Result<Option<String>> {
+    let mut header = Vec::new();
+    image.by_ref().take(0x210).read_to_end(&mut header)?;
+    if header.len() < 0x210 || &header[0x202..0x206] != b"HdrS" {
+        return Ok(None);
     }
     let place = u16::from_le_bytes([header[0x20e], header[0x20f]]);
-    file.seek(SeekFrom::Start(u64::from(place) + 0x200)).map_err(Error::Read)?;
+    image.seek(SeekFrom::Start(u64::from(place) + 0x200))?;
     let mut text = Vec::new();
-    file.take(256).read_to_end(&mut text).map_err(Error::Read)?;
+    image.take(256).read_to_end(&mut text)?;
     let end = text.iter().position(|&byte| matches!(byte, 0 | b' ')).unwrap_or(0);
-    match std::str::from_utf8(&text[..end]) {
-        Ok(release) if place != 0 && !release.is_empty() => Ok(release.to_owned()),
-        _ => Err(not_an_image()),
-    }
+    let release = std::str::from_utf8(&text[..end]).ok().map(str::to_owned);
+    Ok(release.filter(|release| place != 0 && !release.is_empty()))
 }
 
 /// Fails unless a bzImage says that it is `release`.
@@ -50,18 +57,28 @@ pub(super) fn check_release(image: &Path, release: &str) -> Result<(), Error> {
 /// (`kernel/reboot.c`).
 pub const REBOOT_TEXT: &str = "<rkt: obligatory restart>";
 
-/// Fails unless the kernel restarts on `LINUX_REBOOT_CMD_HALT`, by the text
-/// that the change brings along. A pod on another kernel would never end.
+/// Whether a kernel (`vmlinux`, not compressed) restarts on
+/// `LINUX_REBOOT_CMD_HALT`, by the text that the change brings along. A pod
+/// on another kernel would never end.
 ///
 /// # Errors
-/// When `vmlinux` can't be read or lacks the text.
-pub(super) fn check_reboot(vmlinux: &Path) -> Result<(), Error> {
+/// When it can't be read.
+pub fn restarts(vmlinux: impl Read) -> Result<bool, Error> {
     let needles = Needles::new(&[REBOOT_TEXT]).map_err(Error::Needles)?;
-    let file = fs::File::open(vmlinux).map_err(Error::Read)?;
-    match contains(file, &needles).map_err(Error::Read)? {
-        true => Ok(()),
-        false => Err(Error::NoReboot),
-    }
+    contains(vmlinux, &needles).map_err(Error::Read)
+}
+
+/// The configuration that a kernel (`vmlinux`, not compressed) holds of
+/// itself; `None` if it holds none. `kernel/configs.c`: a gzip file between
+/// two marks.
+#[must_use]
+pub fn own_config(vmlinux: &[u8]) -> Option<String> {
+    const MARK: &[u8] = b"IKCFG_ST";
+    let needles = Needles::new(&[MARK]).ok()?;
+    let start = needles.position(vmlinux)? + MARK.len();
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&vmlinux[start..]).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 #[cfg(test)]
@@ -85,6 +102,18 @@ mod tests {
         assert_eq!(release_of(&image).unwrap(), "6.12.0-kinvolk-v1");
         check_release(&image, "6.12.0-kinvolk-v1").unwrap();
         assert!(matches!(check_release(&image, "6.12-x"), Err(Error::Release { .. })));
+    }
+
+    #[test]
+    fn a_kernel_tells_its_configuration_and_whether_it_restarts() {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        io::Write::write_all(&mut packed, b"CONFIG_A=y\n").unwrap();
+        let parts = [b"ELF IKCFG_ST".to_vec(), packed.finish().unwrap(), b"IKCFG_ED x".to_vec()];
+        let kernel = [parts.concat(), REBOOT_TEXT.as_bytes().to_vec()].concat();
+        assert_eq!(own_config(&kernel).as_deref(), Some("CONFIG_A=y\n"));
+        assert!(restarts(kernel.as_slice()).unwrap());
+        assert_eq!(own_config(b"IKCFG_ST and no more"), None);
+        assert!(!restarts(&b"reboot: System halted"[..]).unwrap());
     }
 
     #[test]

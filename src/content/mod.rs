@@ -11,6 +11,7 @@
 //! that the folder is named after, it has what rkt's init needs built in, it
 //! has rkt's reboot change, and every header that users name is there.
 
+mod bootable;
 mod guest;
 mod headers;
 mod host_tools;
@@ -24,16 +25,17 @@ mod upstream;
 use std::io;
 use std::path::PathBuf;
 
+pub use bootable::{Candidate, Lack};
 pub use guest::{BIND_HEADERS, GUEST_PROGRAMS, GuestProgram, guest_program, guest_programs_digest};
-pub use kernel_image::{REBOOT_TEXT, release_of};
-pub use modules::{MODULES, kernel_modules};
+pub use kernel_image::{REBOOT_TEXT, own_config, release_in, release_of, restarts};
+pub use modules::{MODULES, kernel_modules, lacking};
 pub use rootfs::{Content, Node, Rootfs};
 pub use stage1::{check, stage1_kvm};
 pub use upstream::{UPSTREAMS, Upstream};
 
-use crate::proc;
 use crate::report::Fault;
 use crate::settings::{Arch, RktVersion};
+use crate::{kconfig, proc};
 
 /// Why an image's tree can't be put together.
 #[derive(Debug, thiserror::Error)]
@@ -75,9 +77,14 @@ pub enum Error {
         /// What it should say.
         wanted: String,
     },
-    /// The kernel would halt where rkt waits for a restart.
-    #[error("the kernel has no '{REBOOT_TEXT}': pods on it would never end")]
-    NoReboot,
+    /// A kernel that rkt could not boot, or that would never end.
+    #[error("rkt could not boot {release}:{}", lines(.lacks))]
+    NotForRkt {
+        /// What the kernel says it is.
+        release: String,
+        /// All that it lacks.
+        lacks: Vec<Lack>,
+    },
     /// There is no guest program for the architecture.
     #[error("no guest programs are built for {arch}")]
     NoProgram {
@@ -93,9 +100,16 @@ pub enum Error {
     /// The folder for temporary files can't be used.
     #[error("can't use a temporary folder")]
     Scratch(#[source] io::Error),
+    /// The build's configuration can't be read.
+    #[error("can't read the build's configuration")]
+    Config(#[source] kconfig::Error),
     /// A search that can't be made.
     #[error("can't search for the texts")]
     Needles(#[source] regex::Error),
+}
+
+fn lines(lacks: &[Lack]) -> String {
+    lacks.iter().map(|lack| format!("\n  {lack}")).collect()
 }
 
 impl Error {
@@ -106,12 +120,13 @@ impl Error {
             Self::Path { .. } | Self::Needles(_) => Fault::Internal,
             Self::Upstream { .. } | Self::NoProgram { .. } => Fault::Settings,
             Self::NoStrip => Fault::MissingTools,
+            Self::Config(error) => error.fault(),
             Self::Read(_) | Self::Scratch(_) => Fault::Storage,
             Self::Strip(error) => error.signal().map_or(Fault::Compile, Fault::from),
             Self::Incomplete { .. }
             | Self::NotAnImage { .. }
             | Self::Release { .. }
-            | Self::NoReboot => Fault::Compile,
+            | Self::NotForRkt { .. } => Fault::Compile,
         }
     }
 
@@ -123,9 +138,11 @@ impl Error {
                 let known = (UPSTREAMS.first()?.version, UPSTREAMS.last()?.version);
                 Some(format!("S1B_UPSTREAM_STAGE1_KVM_VERSION can be {} to {}", known.0, known.1))
             }
-            Self::NoReboot => {
-                Some("the change to kernel/reboot.c was not applied to this source".to_owned())
-            }
+            Self::NotForRkt { .. } => Some(
+                "build it from its source (stage1-builder build VERSION); as it is, it can be run: \
+                 stage1-builder run --kernel FILE"
+                    .to_owned(),
+            ),
             Self::NoStrip => Some("apt-get install binutils".to_owned()),
             _ => None,
         }

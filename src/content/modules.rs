@@ -5,6 +5,7 @@ use fs_err as fs;
 use super::rootfs::Rootfs;
 use super::{Error, headers};
 use crate::compile::KernelArtifacts;
+use crate::settings::Arch;
 
 /// The folder above the releases. A real `lib/` would hide the symlink that
 /// upstream's root has there, so it is the folder that the symlink leads to.
@@ -39,9 +40,9 @@ pub fn kernel_modules(artifacts: &KernelArtifacts, provenance: &[u8]) -> Result<
     Ok(rootfs)
 }
 
-/// What must be in a modules folder; with what can bring it there.
-fn required(artifacts: &KernelArtifacts, config: &str) -> Vec<String> {
-    let arch = format!("arch/{}/include", artifacts.arch.source_folder());
+/// What must be in a modules folder, by its own configuration and sources.
+fn required(rootfs: &Rootfs, base: &str, arch: Arch, config: &str) -> Vec<String> {
+    let arch = format!("arch/{}/include", arch.source_folder());
     let mut paths = vec![
         "include/linux/version.h".to_owned(),
         "include/asm/unistd.h".to_owned(),
@@ -60,8 +61,8 @@ fn required(artifacts: &KernelArtifacts, config: &str) -> Vec<String> {
     if config.lines().any(|line| line == "CONFIG_MODULES=y") {
         let tools = ["scripts/basic/fixdep", "scripts/mod/modpost", "Module.symvers"];
         paths.extend(tools.iter().map(|tool| format!("source/{tool}")));
-        // The tree's own list tells whether this kernel links modules by it.
-        if artifacts.tree.join("scripts/module.lds.S").is_file() {
+        // Where its own source is there, this kernel links modules by it.
+        if rootfs.get(&format!("{base}/source/scripts/module.lds.S")).is_some() {
             paths.push("source/scripts/module.lds".to_owned());
         }
     }
@@ -70,10 +71,18 @@ fn required(artifacts: &KernelArtifacts, config: &str) -> Vec<String> {
 
 fn check_complete(artifacts: &KernelArtifacts, base: &str, rootfs: &Rootfs) -> Result<(), Error> {
     let config = fs::read_to_string(artifacts.build.join(".config")).map_err(Error::Read)?;
-    for path in required(artifacts, &config) {
-        if rootfs.resolve(&format!("{base}/{path}")).is_none() {
-            return Err(Error::Incomplete { path });
-        }
+    let mut lacking = lacking(rootfs, base, artifacts.arch, &config);
+    match lacking.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Incomplete { path: lacking.swap_remove(0) }),
     }
-    Ok(())
+}
+
+/// What the modules folder at `base` lacks of what users name or compile
+/// with, as paths in it. `config` is its kernel's `.config`.
+#[must_use]
+pub fn lacking(rootfs: &Rootfs, base: &str, arch: Arch, config: &str) -> Vec<String> {
+    let mut paths = required(rootfs, base, arch, config);
+    paths.retain(|path| rootfs.resolve(&format!("{base}/{path}")).is_none());
+    paths
 }

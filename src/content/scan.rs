@@ -35,6 +35,11 @@ impl Needles {
         Ok(Self { pattern, longest: wanted.iter().map(|needle| needle.len()).max().unwrap_or(0) })
     }
 
+    /// Where the first of them begins in `bytes`.
+    pub(crate) fn position(&self, bytes: &[u8]) -> Option<usize> {
+        self.pattern.as_ref()?.find(bytes).map(|found| found.start())
+    }
+
     /// The first of them in `bytes`.
     pub(crate) fn find<'b>(&self, bytes: &'b [u8]) -> Option<&'b [u8]> {
         self.pattern.as_ref()?.find(bytes).map(|found| found.as_bytes())

@@ -1,10 +1,13 @@
 //! What a rkt stage1-kvm image adds to the one that it depends on.
 
 use super::guest::{BIND_HEADERS, guest_program};
-use super::kernel_image::check_reboot;
+use super::kernel_image::restarts;
 use super::upstream::Upstream;
-use super::{Error, Rootfs, kernel_modules};
+use super::{Candidate, Error, Rootfs, kernel_modules, release_of};
+use fs_err as fs;
+
 use crate::compile::KernelArtifacts;
+use crate::kconfig::DotConfig;
 use crate::settings::{Arch, RktVersion};
 
 /// The folder of our own programs: no name that upstream has.
@@ -27,8 +30,8 @@ pub fn check(upstream: RktVersion, arch: Arch) -> Result<(), Error> {
 }
 
 /// The tree of an image: the kernel under the name that this release of rkt
-/// looks for, the modules folder, and the drop-in with its program. Whether
-/// the configuration has what rkt needs, `kconfig` has checked.
+/// looks for, the modules folder, and the drop-in with its program. With
+/// `any_config`, nobody asks whether the configuration has what rkt needs.
 ///
 /// # Errors
 /// When the upstream release is unknown, the kernel lacks what rkt needs of
@@ -37,16 +40,34 @@ pub fn stage1_kvm(
     artifacts: &KernelArtifacts,
     upstream: RktVersion,
     provenance: &[u8],
+    any_config: bool,
 ) -> Result<Rootfs, Error> {
     let upstream = Upstream::of(upstream)?;
     let arch = artifacts.arch;
     let program = guest_program(BIND_HEADERS, arch).ok_or(Error::NoProgram { arch })?;
-    check_reboot(&artifacts.build.join("vmlinux"))?;
     let mut rootfs = kernel_modules(artifacts, provenance)?;
+    check_bootable(artifacts, any_config)?;
     rootfs.insert_path(upstream.kernel_file, &artifacts.image, false)?;
     rootfs.insert_bytes(&format!("{PROGRAMS}/{BIND_HEADERS}"), program.bytes, true)?;
     rootfs.insert_bytes(DROP_IN, drop_in().into_bytes(), false)?;
     Ok(rootfs)
+}
+
+/// Refuses a kernel that rkt could not boot.
+fn check_bootable(artifacts: &KernelArtifacts, any_config: bool) -> Result<(), Error> {
+    let vmlinux = fs::File::open(artifacts.build.join("vmlinux")).map_err(Error::Read)?;
+    let config = match any_config {
+        true => None,
+        false => Some(DotConfig::load(&artifacts.build.join(".config")).map_err(Error::Config)?),
+    };
+    let candidate = Candidate {
+        release: &release_of(&artifacts.image)?,
+        folder: &artifacts.release,
+        version: &artifacts.version,
+        config: config.as_ref(),
+        restarts: restarts(vmlinux)?,
+    };
+    candidate.check()
 }
 
 /// `%I` is the unescaped instance, the app's root folder. The unit is of the

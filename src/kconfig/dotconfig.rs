@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 
 use fs_err as fs;
+use serde::{Serialize, Serializer};
 
 use super::{Error, Tristate};
 
@@ -55,6 +56,13 @@ impl Value {
 }
 
 /// As a `.config` writes it behind the `=`.
+/// As a `.config` has it.
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -165,6 +173,11 @@ impl DotConfig {
     pub fn load(path: &Path) -> Result<Self, Error> {
         let text = fs::read(path).map_err(|source| Error::Read { what: "the .config", source })?;
         Self::parse(&path.display().to_string(), &String::from_utf8_lossy(&text))
+    }
+
+    /// Every symbol that the file names, sorted, with its value.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
+        self.values.iter().map(|(name, value)| (name.as_str(), value))
     }
 
     /// The value of a symbol (name without `CONFIG_`), if the file names it.

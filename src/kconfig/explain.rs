@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
+use serde::Serialize;
+
 use super::dotconfig::Value;
 use super::eval::Scene;
 use super::expr::Expr;
@@ -12,7 +14,7 @@ use super::{DotConfig, Error, Tristate};
 use crate::settings::Arch;
 
 /// A condition with its value; `None` where it hangs on a macro call.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Condition {
     /// As written.
     pub text: String,
@@ -23,7 +25,7 @@ pub struct Condition {
 }
 
 /// A symbol that can turn this one on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SelectedBy {
     /// Its name.
     pub symbol: String,
@@ -36,7 +38,7 @@ pub struct SelectedBy {
 }
 
 /// One place that defines a symbol.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DefinedAt {
     /// The `config` line.
     pub place: Place,
@@ -56,7 +58,7 @@ pub struct DefinedAt {
 
 /// All that the tree and the configuration say about a symbol. Shown, it is
 /// the text for a user who asks why.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Explanation {
     /// The symbol, without `CONFIG_`.
     pub symbol: String,

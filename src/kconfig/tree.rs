@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fs_err as fs;
+use serde::{Serialize, Serializer};
 
 use super::expr::{Expr, Operand};
 use super::lex::macro_length;
@@ -34,6 +35,13 @@ pub struct Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// As it is shown.
+impl Serialize for Place {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Serialize, Serializer};
+
 /// No, module, yes. Ordered, so that "and" is the minimum and "or" the
 /// maximum (`Documentation/kbuild/kconfig-language.rst`, "Menu dependencies").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +46,12 @@ impl Tristate {
             Self::Module => Self::Module,
             Self::No => Self::Yes,
         }
+    }
+}
+
+impl Serialize for Tristate {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(self.letter())
     }
 }
 

@@ -9,7 +9,7 @@ use rustix::fs::{AtFlags, CWD, RenameFlags, Timespec, Timestamps, renameat_with,
 use std::os::unix::fs::PermissionsExt;
 
 use super::Error;
-use super::aci::{Kind, Manifest, read_file};
+use super::aci::{Manifest, Whole};
 use crate::content::{Content, Node, Rootfs};
 use crate::fsutil;
 
@@ -43,29 +43,11 @@ pub fn write_dir(
 /// # Errors
 /// When the image can't be read; as [`write_dir`].
 pub fn lay_out_image(image: &Path, into: &Path) -> Result<(), Error> {
-    let (mut rootfs, mut epoch) = (Rootfs::new(), 0);
-    let summary = read_file(image, |entry, bytes| {
-        epoch = entry.mtime;
-        let node = match &entry.kind {
-            Kind::Dir if entry.path.is_empty() => return Ok(()),
-            Kind::Dir => Node::Dir,
-            Kind::Symlink(target) => Node::Symlink { target: target.clone() },
-            Kind::Hardlink(_) | Kind::Special => {
-                return Err(io::Error::other(format!(
-                    "{}: no such thing in an image of ours",
-                    entry.path
-                )));
-            }
-            Kind::File => {
-                let mut content = Vec::new();
-                bytes.read_to_end(&mut content)?;
-                let executable = entry.mode & 0o111 != 0;
-                Node::File { content: Content::Bytes(content.into()), executable }
-            }
-        };
-        rootfs.insert(&entry.path, node).map_err(io::Error::other)
-    })?;
-    write_dir(&summary.manifest, &rootfs, epoch, into)
+    let whole = Whole::load(image)?;
+    if let Some(refused) = whole.refused.first() {
+        return Err(Error::Visit(io::Error::other(refused.clone())));
+    }
+    write_dir(&whole.summary.manifest, &whole.rootfs, whole.epoch(), into)
 }
 
 /// Whether `into` may be replaced by a layout: it is absent, empty or an

@@ -37,6 +37,9 @@ pub enum Error {
     /// An image's file that is none, or no place for what is in it.
     #[error("can't take the kernel out of {}", path.display())]
     Image { path: std::path::PathBuf, source: pack::Error },
+    /// An image's file that can't be read.
+    #[error("can't read the image {}", path.display())]
+    Unreadable { path: std::path::PathBuf, source: pack::Error },
     /// The store has no image that fits.
     #[error("no image in the store is {asked}")]
     NoImage { asked: String, hint: String },
@@ -69,7 +72,9 @@ impl Error {
             Self::Kconfig(error) => error.fault(),
             Self::Compile(error) => error.fault(),
             Self::Content(error) => error.fault(),
-            Self::Pack(error) | Self::Image { source: error, .. } => error.fault(),
+            Self::Pack(error)
+            | Self::Image { source: error, .. }
+            | Self::Unreadable { source: error, .. } => error.fault(),
             Self::Store(error) => error.fault(),
             Self::Container(error) => error.fault(),
             Self::Vm(error) => error.fault(),
@@ -98,6 +103,9 @@ impl Error {
                     Fault::Storage => STORAGE_HINT.into(),
                     _ => "build or fetch the image anew".into(),
                 })
+            }),
+            Self::Unreadable { source, .. } => source.hint().or_else(|| {
+                Some("name the file of an image, or the id of one in the store".into())
             }),
             Self::Store(error) => error.hint(),
             Self::Container(error) => error.hint(),

@@ -1,6 +1,8 @@
+use std::path::Path;
+
 use crate::compile::{self, Compiled, Fix, Job, KernelArtifacts, Wanted};
 use crate::digest::Digest;
-use crate::kconfig::{DotConfig, Fragment, Severity, Tree};
+use crate::kconfig::{self, DotConfig, Fragment, Severity, Tree};
 use crate::report::{Reporter, Stage};
 use crate::settings::{Insecure, Settings};
 use crate::source::{self, Outcome, Patch};
@@ -24,14 +26,51 @@ impl Kernel {
     }
 }
 
-/// Claims a workspace and brings it to the finished kernel. Each step finds
-/// what earlier builds left.
-pub(super) fn make(
+/// A workspace that is ours, with the source unpacked and patched.
+pub(super) struct Prepared {
+    pub(super) workspace: Workspace,
+    pub(super) fixes: Vec<Fix>,
+    patches: Vec<Patch>,
+    outcomes: Vec<Outcome>,
+    epoch: u64,
+}
+
+impl Prepared {
+    /// What make is to do in its tree.
+    pub(super) fn job<'a>(
+        &'a self,
+        settings: &'a Settings,
+        plan: &'a BuildPlan,
+        tree: &'a Path,
+        log: &'a Path,
+    ) -> Job<'a> {
+        Job {
+            tree,
+            objects: compile::OBJECT_FOLDER,
+            arch: settings.arch,
+            version: plan.version,
+            suffix: &settings.suffix,
+            toolchain: &plan.toolchain,
+            fixes: &self.fixes,
+            launcher: settings.compiler_launcher.as_deref(),
+            jobs: settings.jobs,
+            epoch: self.epoch,
+            btf: plan.btf,
+            lock: self.workspace.children(),
+            log,
+            expected: None,
+        }
+    }
+}
+
+/// Claims a workspace, and unpacks and patches the source in it. Each step
+/// finds what earlier builds left.
+pub(super) fn prepare(
     settings: &Settings,
     store: &Store,
     plan: &BuildPlan,
     reporter: &dyn Reporter,
-) -> Result<Kernel, Error> {
+) -> Result<Prepared, Error> {
     let folder = settings.build_dir.clone().unwrap_or_else(|| store.workspaces());
     let digest = plan.source.digest();
     let arch = settings.arch.kernel();
@@ -45,32 +84,31 @@ pub(super) fn make(
     }
     let patches = patches(plan, &fixes);
     let outcomes = source::apply_series(&tree, &workspace.pristine(), &patches, reporter)?;
-    let job = Job {
-        tree: &tree,
-        arch: settings.arch,
-        version: plan.version,
-        suffix: &settings.suffix,
-        toolchain: &plan.toolchain,
-        fixes: &fixes,
-        launcher: settings.compiler_launcher.as_deref(),
-        jobs: settings.jobs,
-        epoch: settings.source_date_epoch.unwrap_or(stamp.epoch),
-        btf: plan.btf,
-        lock: workspace.children(),
-        log: &workspace.log(),
-        expected: None,
-    };
-    let artifacts = finished(settings, plan, &workspace, &job, reporter)?;
-    let outcomes: Vec<Outcome> = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
+    let outcomes = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
+    let epoch = settings.source_date_epoch.unwrap_or(stamp.epoch);
+    Ok(Prepared { workspace, fixes, patches, outcomes, epoch })
+}
+
+/// Brings a workspace to the finished kernel.
+pub(super) fn make(
+    settings: &Settings,
+    store: &Store,
+    plan: &BuildPlan,
+    reporter: &dyn Reporter,
+) -> Result<Kernel, Error> {
+    let prepared = prepare(settings, store, plan, reporter)?;
+    let (tree, log) = (prepared.workspace.tree(), prepared.workspace.log());
+    let job = prepared.job(settings, plan, &tree, &log);
+    let artifacts = finished(settings, plan, &prepared.workspace, &job, reporter)?;
     let results = Results {
         release: &artifacts.release,
         epoch: artifacts.epoch,
-        patches: &patches,
-        outcomes: &outcomes,
-        fixes: &fixes,
+        patches: &prepared.patches,
+        outcomes: &prepared.outcomes,
+        fixes: &prepared.fixes,
     };
     let provenance = provenance(settings, plan, &results)?;
-    Ok(Kernel { artifacts, provenance, workspace })
+    Ok(Kernel { artifacts, provenance, workspace: prepared.workspace })
 }
 
 /// The unpacked source. Patches that an earlier build applied may be in it:
@@ -146,9 +184,21 @@ fn shape(plan: &BuildPlan, job: &Job<'_>, config: &str) -> Digest {
     Digest::sha256(parts.collect::<Vec<_>>().join("\n").as_bytes())
 }
 
+/// Whether the host has what making this source takes.
+pub(super) fn check_tools(settings: &Settings, plan: &BuildPlan, tree: &Path) -> Result<(), Error> {
+    all_there(&Wanted { tree: Some(tree), ..wanted(settings, plan.version, &plan.config) })
+}
+
 fn all_there(wanted: &Wanted<'_>) -> Result<(), Error> {
     let missing = compile::missing(wanted);
     if missing.is_empty() { Ok(()) } else { Err(compile::Error::MissingTools(missing).into()) }
+}
+
+/// Every layer of the configuration, those of the fixes on top.
+pub(super) fn asked(plan: &BuildPlan, fixes: &[Fix]) -> Result<kconfig::Plan, Error> {
+    let asking = fixes.iter().filter(|fix| !fix.config.is_empty());
+    let fragments = asking.map(|fix| Fragment::parse(&format!("fix {}", fix.id), &fix.fragment()));
+    Ok(plan.config.clone().with(fragments.collect::<Result<Vec<_>, _>>()?))
 }
 
 /// Writes the `.config`, compares it with what was asked, and gives its text.
@@ -159,9 +209,7 @@ fn configure(
     reporter: &dyn Reporter,
 ) -> Result<String, Error> {
     reporter.started(Stage::Configure, plan.version.to_string());
-    let asking = job.fixes.iter().filter(|fix| !fix.config.is_empty());
-    let fragments = asking.map(|fix| Fragment::parse(&format!("fix {}", fix.id), &fix.fragment()));
-    let config = plan.config.clone().with(fragments.collect::<Result<Vec<_>, _>>()?);
+    let config = asked(plan, job.fixes)?;
     let text = job.configure(&config.seed(&settings.suffix), reporter)?;
     let outcome = DotConfig::parse(".config", &text)?;
     let findings = if settings.insecure.contains(&Insecure::Kconfig) {

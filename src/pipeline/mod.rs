@@ -4,22 +4,30 @@
 //! ([`key`]) before anything is done, so that a build with nothing to do
 //! takes milliseconds and no network.
 
+mod config_kernel;
+pub mod diff;
+pub mod doctor;
 mod error;
 mod kernel;
+pub mod kernels;
 pub mod key;
+mod named;
 mod plan;
 mod provenance;
 mod run;
 mod tools;
+pub mod verify;
 
 use std::path::{Path, PathBuf};
 
 use crate::report::{Reporter, Stage, text};
-use crate::settings::Settings;
+use crate::settings::{Insecure, Settings};
 use crate::store::{Record, Store};
 use crate::{content, pack};
 
+pub use config_kernel::{Asked, KernelConfig, Origin, Why, config_kernel, why};
 pub use error::Error;
+pub use named::image_file;
 pub use plan::{BuildPlan, plan};
 pub use provenance::Provenance;
 pub use run::{
@@ -77,7 +85,9 @@ fn make(
     reporter: &dyn Reporter,
 ) -> Result<Record, Error> {
     let kernel = kernel::make(settings, store, plan, reporter)?;
-    let rootfs = content::stage1_kvm(&kernel.artifacts, settings.upstream, &kernel.provenance)?;
+    let any_config = settings.insecure.contains(&Insecure::Kconfig);
+    let rootfs =
+        content::stage1_kvm(&kernel.artifacts, settings.upstream, &kernel.provenance, any_config)?;
     let manifest = pack::aci::Manifest::stage1_kvm(
         &settings.image_name,
         settings.upstream,

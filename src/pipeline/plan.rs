@@ -53,15 +53,14 @@ impl BuildPlan {
 
     /// All that is known before anything is done, for people and programs.
     #[must_use]
-    pub fn explain(&self) -> String {
-        let plan = serde_json::json!({
+    pub fn explain(&self) -> serde_json::Value {
+        serde_json::json!({
             "version": self.version,
             "file": self.file_name,
             "kernel_key": self.kernel_key,
             "image_key": self.image_key,
             "inputs": self.inputs,
-        });
-        format!("{plan:#}")
+        })
     }
 }
 

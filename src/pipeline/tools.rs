@@ -50,13 +50,25 @@ pub(super) fn check(
     if missing.is_empty() { Ok(()) } else { Err(compile::Error::MissingTools(missing).into()) }
 }
 
+/// All that a build with these settings needs of the host, and whether it is
+/// there.
+pub(super) fn survey(settings: &Settings) -> Result<Vec<(Missing, bool)>, Error> {
+    let version = version(settings);
+    Ok(compile::survey(&all(settings, version, &config(settings, &version)?)))
+}
+
 fn missing(settings: &Settings) -> Result<Vec<Missing>, Error> {
-    let version = match settings.kernel {
+    let version = version(settings);
+    Ok(missing_for(settings, version, &config(settings, &version)?))
+}
+
+/// The settings' version, as far as it can be known without asking anybody.
+fn version(settings: &Settings) -> KernelVersion {
+    match settings.kernel {
         KernelRequest::Exact(version) => version,
         KernelRequest::Series(series) => KernelVersion::new(series.major, series.minor, 0),
         _ => NEWEST,
-    };
-    Ok(missing_for(settings, version, &config(settings, &version)?))
+    }
 }
 
 fn missing_for(
@@ -64,9 +76,17 @@ fn missing_for(
     version: KernelVersion,
     config: &kconfig::Plan,
 ) -> Vec<Missing> {
+    compile::missing(&all(settings, version, config))
+}
+
+fn all<'a>(
+    settings: &'a Settings,
+    version: KernelVersion,
+    config: &kconfig::Plan,
+) -> compile::Wanted<'a> {
     let remote = settings.source.is_none();
     let signatures = remote && settings.kernel_sources.contains(&ProviderName::KernelOrg);
-    compile::missing(&compile::Wanted { signatures, ..wanted(settings, version, config) })
+    compile::Wanted { signatures, ..wanted(settings, version, config) }
 }
 
 fn run(command: &str, reporter: &dyn Reporter) -> Result<(), Error> {

@@ -130,7 +130,7 @@ impl Fault {
             Self::Network => "the network, or every provider, could not be reached",
             Self::Verification => "a signature, checksum or key is missing or wrong",
             Self::MissingTools => "programs that the host lacks",
-            Self::Archive => "an archive is damaged, or tries to leave its folder",
+            Self::Archive => "an archive or image is damaged, or not what it must be",
             Self::Patch => "a patch does not apply",
             Self::Kconfig => "the kernel configuration did not come out as asked",
             Self::Compile => "the compiler, or another program of the build, failed",

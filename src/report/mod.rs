@@ -4,11 +4,13 @@
 //! tests are [`Reporter`]s that consume them.
 
 mod fault;
+mod json;
 mod lines;
 mod terminal;
 pub mod text;
 
 pub use fault::Fault;
+pub use json::Json;
 pub use lines::{Lines, Verbosity};
 pub use terminal::Terminal;
 

@@ -200,6 +200,15 @@ fn facts_in(text: &str) -> Option<(u64, Digest)> {
     Some((field("Size:")?.parse().ok()?, digest))
 }
 
+fn check_programs() -> Result<(), Error> {
+    for program in ["apt-cache", "apt-get"] {
+        if crate::proc::find(program).is_none() {
+            return Err(ProgramError::NotFound { program: program.to_owned() }.into());
+        }
+    }
+    Ok(())
+}
+
 /// Finds the package of the version that is meant.
 ///
 /// # Errors
@@ -209,11 +218,7 @@ pub(super) fn find(
     options: &Options,
     reporter: &dyn Reporter,
 ) -> Result<Resolved, Error> {
-    for program in ["apt-cache", "apt-get"] {
-        if crate::proc::find(program).is_none() {
-            return Err(ProgramError::NotFound { program: program.to_owned() }.into());
-        }
-    }
+    check_programs()?;
     let place = "Debian's package lists";
     let unknown = || Error::Unknown { request, place: place.to_owned() };
     if !matches!(request, KernelRequest::Exact(_) | KernelRequest::Series(_)) {
@@ -235,6 +240,26 @@ pub(super) fn find(
     };
     let (version, package) = chosen.ok_or_else(unknown)?;
     Ok(Resolved { version, provider: Provider::Debian, package: Some(package) })
+}
+
+/// The newest revision of each kernel that the lists have: the system's, and
+/// our own where those have nothing or are to be refreshed.
+///
+/// # Errors
+/// When apt is not there, or nobody can be reached.
+pub(super) fn offers(
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<Vec<(KernelVersion, Package)>, Error> {
+    check_programs()?;
+    let _lock = lock(options, reporter)?;
+    let mut listed = Apt::new(options.state, Lists::System)?.listed()?;
+    if options.refresh || listed.is_empty() {
+        listed.extend(private(options, reporter)?);
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    listed.retain(|(version, _)| seen.insert(*version));
+    Ok(listed)
 }
 
 /// What our own lists have; they are fetched if absent, a day old, or to be

@@ -19,7 +19,7 @@ use crate::settings::{KernelRequest, KernelVersion, Series};
 use super::download::{discard, download, forget};
 use super::gpg::{self, Verdict};
 use super::keys::{CHECKSUM_SIGNERS, Keys, Pin, RELEASE_SIGNERS};
-use super::releases::{Releases, checksum_of, newest_named};
+use super::releases::{Listed, Releases, checksum_of, newest_named};
 use super::{Archive, Error, Options, Provenance, Provider, Verified, decompress, record};
 use crate::http::{self, Client, Method};
 
@@ -104,10 +104,52 @@ fn listed(
     options: &Options,
     within: Duration,
 ) -> Result<Option<KernelVersion>, Error> {
+    Ok(releases(client, options, within)?.find(request))
+}
+
+fn releases(client: &Client, options: &Options, within: Duration) -> Result<Releases, Error> {
     let url = options.releases_url;
-    let releases = Releases::parse(&client.text(url, within)?)
-        .map_err(|reason| http::Error::Malformed { url: url.to_owned(), reason })?;
-    Ok(releases.find(request))
+    Ok(Releases::parse(&client.text(url, within)?)
+        .map_err(|reason| http::Error::Malformed { url: url.to_owned(), reason })?)
+}
+
+/// What is listed of what a request can mean; of what is not listed, what the
+/// folder has.
+///
+/// # Errors
+/// When nobody answers.
+pub(super) fn offers(
+    request: Option<KernelRequest>,
+    options: &Options,
+) -> Result<Vec<Listed>, Error> {
+    let client = Client::new(options.patience);
+    let contact = options.patience.contact;
+    let found = match request {
+        None | Some(KernelRequest::Stable | KernelRequest::Longterm | KernelRequest::Mainline) => {
+            return Ok(releases(&client, options, contact)?.fitting(request));
+        }
+        // Half of the time, for the folder is still to be asked.
+        Some(_) => releases(&client, options, contact / 2),
+    };
+    match found {
+        Err(error @ Error::Interrupted(_)) => return Err(error),
+        Ok(releases) if !releases.fitting(request).is_empty() => {
+            return Ok(releases.fitting(request));
+        }
+        _ => {}
+    }
+    let version = match request {
+        Some(KernelRequest::Exact(version)) => exact(&client, version, options),
+        Some(KernelRequest::Series(series)) => {
+            newest_in_folder(&client, series, options, contact / 2)
+        }
+        _ => return Ok(Vec::new()),
+    };
+    match version {
+        Ok(version) => Ok(vec![Listed::unlisted(version)]),
+        Err(Error::Unknown { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
 }
 
 /// `releases.json` has the living series; of the others, and on mirrors
@@ -128,11 +170,20 @@ fn newest_of(
         Err(error @ Error::Interrupted(_)) => return Err(error),
         Err(error) => reporter.detail(text::chain(&error)),
     }
-    let folder = folder_of(series, options);
     let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(200));
+    newest_in_folder(client, series, options, left)
+}
+
+fn newest_in_folder(
+    client: &Client,
+    series: Series,
+    options: &Options,
+    within: Duration,
+) -> Result<KernelVersion, Error> {
+    let folder = folder_of(series, options);
     for name in ["sha256sums.asc", ""] {
         let url = format!("{folder}/{name}");
-        match client.text(&url, left) {
+        match client.text(&url, within) {
             Ok(text) => {
                 if let Some(version) = newest_named(&text, series) {
                     return Ok(version);
@@ -142,7 +193,7 @@ fn newest_of(
             Err(error) => return Err(error.into()),
         }
     }
-    Err(unknown(request, &format!("{folder}/")))
+    Err(unknown(KernelRequest::Series(series), &format!("{folder}/")))
 }
 
 /// What an archive is checked against, had before the archive itself.

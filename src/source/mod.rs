@@ -42,6 +42,7 @@ mod gpg;
 mod kernel_org;
 mod keys;
 pub mod local;
+mod offers;
 pub mod patch;
 mod record;
 mod releases;
@@ -63,6 +64,7 @@ pub use debian::Package;
 pub use error::Error;
 pub use extra::{patch_file, patch_url};
 pub use local::LocalTree;
+pub use offers::{Offer, offers};
 pub use patch::{Outcome, Patch, PatchError, apply_series};
 pub use unpack::{UnpackError, Unpacked};
 

@@ -97,6 +97,16 @@ pub(super) fn find(
     }))
 }
 
+/// The versions of a provider whose archives are there.
+pub(super) fn kept(options: &Options, provider: Provider) -> Vec<KernelVersion> {
+    let entries = fs::read_dir(folder(options, provider)).into_iter().flatten().flatten();
+    let records = entries.filter_map(|entry| read::<Record>(&entry.path()));
+    let mut versions: Vec<_> = records.map(|record| record.version).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    versions
+}
+
 /// Whether a verification of then is one for the options of now.
 fn counts(record: &Record, options: &Options, keyring: Option<&Digest>) -> bool {
     if options.sha256.is_some_and(|wanted| *wanted != record.provenance.digest) {

@@ -23,6 +23,31 @@ struct Release {
     /// `mainline`, `stable`, `longterm` or `linux-next`.
     moniker: String,
     version: String,
+    /// Whether there will be no further release.
+    iseol: Option<bool>,
+    released: Option<Released>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Released {
+    /// `2026-01-08`.
+    isodate: String,
+}
+
+/// A release as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Listed {
+    pub(super) version: KernelVersion,
+    pub(super) moniker: String,
+    pub(super) released: Option<String>,
+    pub(super) end_of_life: Option<bool>,
+}
+
+impl Listed {
+    /// A release that the folder has and the list has not.
+    pub(super) fn unlisted(version: KernelVersion) -> Self {
+        Self { version, moniker: String::new(), released: None, end_of_life: None }
+    }
 }
 
 impl Releases {
@@ -45,6 +70,26 @@ impl Releases {
             KernelRequest::Longterm => self.newest("longterm"),
             KernelRequest::Mainline => self.newest("mainline"),
         }
+    }
+
+    /// Every release that a request can mean.
+    pub(super) fn fitting(&self, request: Option<KernelRequest>) -> Vec<Listed> {
+        let listed = self.releases.iter().filter_map(|release| {
+            Some(Listed {
+                version: release.version.parse().ok()?,
+                moniker: release.moniker.clone(),
+                released: release.released.as_ref().map(|date| date.isodate.clone()),
+                end_of_life: release.iseol,
+            })
+        });
+        let fits = |listed: &Listed| match request {
+            None => true,
+            Some(request @ (KernelRequest::Exact(_) | KernelRequest::Series(_))) => {
+                request.fits(&listed.version)
+            }
+            Some(word) => self.find(word) == Some(listed.version),
+        };
+        listed.filter(fits).collect()
     }
 
     fn newest(&self, moniker: &str) -> Option<KernelVersion> {

@@ -38,7 +38,7 @@ use crate::proc::interrupt;
 use crate::report::{Fault, text};
 
 pub use images::{Found, ImageStore, Record};
-pub use workspace::{SourceStamp, Workspace};
+pub use workspace::{SourceStamp, Workspace, source_tree, source_trees};
 
 /// Something in the store could not be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -199,6 +199,26 @@ impl Workspace {
     }
 }
 
+/// A tree of the source with this digest, to be looked at: another process
+/// may be at work on it. Patches of earlier builds may be in it.
+#[must_use]
+pub fn source_tree(folder: &Path, source: &Digest) -> Option<PathBuf> {
+    let fitting = source_trees(folder).into_iter().filter(|(_, stamp)| stamp.digest == *source);
+    fitting.map(|(tree, _)| tree).min()
+}
+
+/// Every whole tree in a folder of workspaces, and what it is of.
+#[must_use]
+pub fn source_trees(folder: &Path) -> Vec<(PathBuf, SourceStamp)> {
+    let roots = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let tree = |root: PathBuf| {
+        let stamp = read_json(&root.join("source.json"))?;
+        let tree = root.join("linux");
+        tree.is_dir().then_some((tree, stamp))
+    };
+    roots.filter_map(tree).collect()
+}
+
 fn read_kernel_key(root: &Path) -> Option<Digest> {
     read_json(&root.join("kernel.json"))
 }
@@ -277,6 +297,20 @@ mod tests {
         assert_eq!(workspace.source(), Some(stamp));
         workspace.clear().unwrap();
         assert_eq!(workspace.source(), None);
+    }
+
+    #[test]
+    fn a_source_is_found_by_its_digest() {
+        let folder = tempfile::tempdir().unwrap();
+        let digest = Digest::sha256(b"source");
+        assert_eq!(source_tree(folder.path(), &digest), None);
+        let workspace = claim(folder.path(), b"a");
+        fs::create_dir(workspace.tree()).unwrap();
+        assert_eq!(source_tree(folder.path(), &digest), None, "it is not whole yet");
+        workspace.set_source(&SourceStamp { digest: digest.clone(), epoch: 7 }).unwrap();
+        let tree = source_tree(folder.path(), &digest).unwrap();
+        assert_eq!(tree.canonicalize().unwrap(), workspace.tree());
+        assert_eq!(source_tree(folder.path(), &Digest::sha256(b"other")), None);
     }
 
     #[test]

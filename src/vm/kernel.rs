@@ -23,8 +23,14 @@ const PT_NOTE: u32 = 4;
 /// is no bzImage, has no PVH entry, or is packed in a way that is not known.
 #[must_use]
 pub fn uncompressed(image: &[u8]) -> Option<Vec<u8>> {
-    let kernel = unpack(payload(image)?)?;
-    has_pvh_entry(&kernel).then_some(kernel)
+    kernel_proper(image).filter(|kernel| has_pvh_entry(kernel))
+}
+
+/// The kernel proper of a bzImage, whether or not it boots by itself; `None`
+/// if it is packed in a way that is not known.
+#[must_use]
+pub fn kernel_proper(image: &[u8]) -> Option<Vec<u8>> {
+    unpack(payload(image)?)
 }
 
 /// `Documentation/arch/x86/boot.rst`: `setup_sects` at 0x1f1, `HdrS` at

@@ -46,7 +46,7 @@ pub use arguments::{Sockets, Wiring, arguments, command_line};
 pub use enter::{RunningVm, Visit, enter, running};
 pub use error::Error;
 pub use folder::RunFolder;
-pub use kernel::uncompressed;
+pub use kernel::{kernel_proper, uncompressed};
 pub use machine::{Disk, Forward, Kernel, Limits, Machine, MachineKind, Share, Via};
 pub use outcome::{End, Outcome};
 pub use run::{Request, SharedWriter, Streams, run};

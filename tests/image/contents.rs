@@ -168,7 +168,7 @@ fn what_users_name_is_there_and_nothing_with_a_build_path() {
 fn the_drop_in_names_a_program_of_the_image() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = little_build(folder.path());
-    let rootfs = stage1_kvm(&artifacts, newest(), b"{}").unwrap();
+    let rootfs = stage1_kvm(&artifacts, newest(), b"{}", false).unwrap();
     let into = folder.path().join("aci");
     write_dir(&manifest(&artifacts, newest()), &rootfs, EPOCH, &into).unwrap();
     let units = into.join("rootfs/usr/lib64/systemd/system/prepare-app@.service.d");
@@ -189,7 +189,7 @@ fn the_layout_has_what_the_image_has() {
     let artifacts = little_build(folder.path());
     let (image, into) = (folder.path().join("image.aci"), folder.path().join("aci"));
     pack(&artifacts, newest(), &options(Compression::Gzip), &image).unwrap();
-    let rootfs = stage1_kvm(&artifacts, newest(), b"{}\n").unwrap();
+    let rootfs = stage1_kvm(&artifacts, newest(), b"{}\n", false).unwrap();
     write_dir(&manifest(&artifacts, newest()), &rootfs, EPOCH, &into).unwrap();
     run("actool", &["--debug", "validate", into.to_str().unwrap()]);
     for (entry, bytes) in entries(&image) {

@@ -48,9 +48,23 @@ fn a_kernel_that_rkt_can_not_use_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = little_build(folder.path());
     let wrong = KernelArtifacts { release: "6.12-kinvolk-v1".into(), ..artifacts.clone() };
-    assert!(matches!(stage1_kvm(&wrong, newest(), b""), Err(ContentError::Release { .. })));
+    assert!(matches!(stage1_kvm(&wrong, newest(), b"", false), Err(ContentError::Release { .. })));
+    let lacking = |any_config| match stage1_kvm(&artifacts, newest(), b"", any_config) {
+        Err(ContentError::NotForRkt { lacks, .. }) => {
+            lacks.iter().map(ToString::to_string).collect::<Vec<_>>()
+        }
+        other => panic!("{other:?}"),
+    };
     fs::write(artifacts.build.join("vmlinux"), "no such text").unwrap();
-    assert!(matches!(stage1_kvm(&artifacts, newest(), b""), Err(ContentError::NoReboot)));
+    let told = lacking(false);
+    assert!(matches!(&told[..], [one] if one.starts_with("no reboot change")), "{told:?}");
+
+    let config = artifacts.build.join(".config");
+    let modular = fs::read_to_string(&config).unwrap().replace("_9P_FS=y", "_9P_FS=m");
+    fs::write(config, modular).unwrap();
+    let told = lacking(false);
+    assert_eq!(told[1], "CONFIG_9P_FS=y is not built in (the root file system)");
+    assert_eq!(lacking(true).len(), 1, "whoever insists is not asked for options");
 }
 
 #[test]

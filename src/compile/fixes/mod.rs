@@ -13,7 +13,7 @@ use self::condition::Condition;
 use self::probe::Probe;
 use super::{Error, Toolchain};
 use crate::digest::Digest;
-use crate::settings::Arch;
+use crate::settings::{Arch, Series};
 
 /// The table, as committed.
 const TABLE: &str = include_str!("../../../fixes/fixes.toml");
@@ -74,6 +74,17 @@ impl Fix {
     #[must_use]
     pub fn fragment(&self) -> String {
         self.config.iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    /// Whether a source of this series may need it, as far as that can be
+    /// said without the source: its series is older than the release that has
+    /// the commit. Without tools, any are taken for those that it is for.
+    #[must_use]
+    pub fn may_apply(&self, series: Series, tools: Option<&Toolchain>, arch: Arch) -> bool {
+        let mended: Option<Series> = self.released.as_ref().and_then(|text| text.parse().ok());
+        let older = mended.is_none_or(|mended| series < mended);
+        let for_arch = self.arch.is_empty() || self.arch.iter().any(|one| one == arch.kernel());
+        older && for_arch && tools.is_none_or(|tools| self.called_for(tools, arch))
     }
 
     /// Whether the architecture and the tools are those that it is for.
@@ -221,6 +232,23 @@ mod tests {
         assert_eq!(ids(tree.path(), &a_toolchain()), ["objtool-realloc"]);
         let arm = applicable(tree.path(), &a_toolchain(), Arch::Arm64).unwrap();
         assert_eq!(arm.len(), 1, "{arm:?}");
+    }
+
+    #[test]
+    fn without_a_source_the_series_and_the_tools_decide() {
+        let table = table().unwrap();
+        let ids = |minor, tools: Option<&Toolchain>| -> Vec<&str> {
+            let series = Series { major: 5, minor };
+            let fits = |fix: &&Fix| fix.may_apply(series, tools, Arch::X86_64);
+            table.iter().filter(fits).map(|fix| fix.id.as_str()).collect()
+        };
+        let tools = a_toolchain();
+        assert!(ids(10, Some(&tools)).contains(&"elfcore-recordmcount"));
+        assert!(!ids(11, Some(&tools)).contains(&"elfcore-recordmcount"));
+        let mut old = a_toolchain();
+        old.linker.version = "2.35.2".parse().unwrap();
+        assert!(!ids(10, Some(&old)).contains(&"elfcore-recordmcount"));
+        assert!(ids(10, None).len() > ids(10, Some(&old)).len());
     }
 
     #[test]

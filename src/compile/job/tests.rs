@@ -47,6 +47,7 @@ impl World {
     fn job(&self) -> Job<'_> {
         Job {
             tree: &self.tree,
+            objects: OBJECT_FOLDER,
             arch: Arch::X86_64,
             version: KernelVersion::new(6, 1, 7),
             suffix: "-test",

@@ -2,8 +2,10 @@
 
 mod manifest;
 mod read;
+mod whole;
 mod write;
 
 pub use manifest::{DEFAULT_NAME, Dependency, Manifest, NameValue, is_image_name};
 pub use read::{Entry, Kind, Summary, read, read_file};
+pub use whole::Whole;
 pub use write::{WriteOptions, write};

@@ -171,14 +171,11 @@ fn named(store: &Store, name: &str, labels: &BTreeMap<String, String>) -> Result
 }
 
 fn by_id(store: &Store, id: &str) -> Result<Image, Error> {
-    let digits = id.strip_prefix("sha512-").or_else(|| id.strip_prefix("sha512:")).unwrap_or(id);
-    // A few digits fit too much.
-    let fits = |found: &Found| digits.len() >= 8 && found.record.id.hex().starts_with(digits);
     let missing = || Error::NoImage {
         asked: id.to_owned(),
         hint: "give at least eight digits of an image that is in the store".to_owned(),
     };
-    best(store, fits).map(Image::from).ok_or_else(missing)
+    super::super::named::by_id(store, id).map(Image::from).ok_or_else(missing)
 }
 
 /// Of those that fit: the newest kernel, and of equals what came last.

@@ -1,0 +1,71 @@
+//! An image in memory: its tree as it could be written again, and what of its
+//! archive has no place in a tree.
+
+use std::io;
+use std::path::Path;
+
+use super::{Entry, Kind, Summary, read_file};
+use crate::content::{Content, Node, Rootfs};
+use crate::pack::Error;
+
+/// An image that was read as a whole.
+#[derive(Debug)]
+pub struct Whole {
+    /// Manifest and id.
+    pub summary: Summary,
+    /// All that a tree can hold, with its bytes.
+    pub rootfs: Rootfs,
+    /// Every entry in the archive's order, the root itself included.
+    pub entries: Vec<Entry>,
+    /// What the tree could not take: devices, hard links, a path that stands
+    /// twice. One line each.
+    pub refused: Vec<String>,
+}
+
+impl Whole {
+    /// Reads the image in a file.
+    ///
+    /// # Errors
+    /// When it can't be read, is damaged or no image.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let (mut rootfs, mut entries, mut refused) = (Rootfs::new(), Vec::new(), Vec::new());
+        let summary = read_file(path, |entry, bytes| {
+            entries.push(entry.clone());
+            if entry.path.is_empty() {
+                return Ok(());
+            }
+            let added = match node(entry, bytes)? {
+                Some(node) => rootfs.insert(&entry.path, node).map_err(|error| error.to_string()),
+                None => Err(format!("'{}' is neither file, folder nor symlink", entry.path)),
+            };
+            refused.extend(added.err());
+            Ok(())
+        });
+        let summary = summary.map_err(|error| match error {
+            // All that a visit does here is to read the archive.
+            Error::Visit(error) => Error::Damaged(error),
+            other => other,
+        })?;
+        Ok(Self { summary, rootfs, entries, refused })
+    }
+
+    /// The time that all entries have: the first one's.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.entries.first().map_or(0, |entry| entry.mtime)
+    }
+}
+
+fn node(entry: &Entry, bytes: &mut dyn io::Read) -> io::Result<Option<Node>> {
+    Ok(match &entry.kind {
+        Kind::Dir => Some(Node::Dir),
+        Kind::Symlink(target) => Some(Node::Symlink { target: target.clone() }),
+        Kind::Hardlink(_) | Kind::Special => None,
+        Kind::File => {
+            let mut content = Vec::new();
+            bytes.read_to_end(&mut content)?;
+            let executable = entry.mode & 0o111 != 0;
+            Some(Node::File { content: Content::Bytes(content.into()), executable })
+        }
+    })
+}

@@ -1,0 +1,116 @@
+//! `verify`: whether an image is what it must be, check by check.
+//!
+//! [`Image::load`] reads the image once; every check is a pure function of
+//! what was read ([`checks`]) or of the archive ([`archive`]). A check that
+//! boots the image is one more row of [`run`], behind these.
+
+mod archive;
+mod checks;
+mod image;
+mod paths;
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use crate::pack;
+use crate::report::Fault;
+
+use super::Error;
+
+pub(super) use image::Image;
+pub use paths::HostPaths;
+
+/// What became of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// As it must be.
+    Ok,
+    /// Not as it must be.
+    Failed,
+    /// What it looks at is not there, which another check tells.
+    Skipped,
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// Its name, which does not change.
+    pub name: &'static str,
+    /// What became of it.
+    pub status: Status,
+    /// What was found, or what is wrong; one line each.
+    pub details: Vec<String>,
+}
+
+impl Check {
+    fn ok(name: &'static str, detail: impl Into<String>) -> Self {
+        Self { name, status: Status::Ok, details: vec![detail.into()] }
+    }
+
+    fn failed(name: &'static str, detail: impl Into<String>) -> Self {
+        Self { name, status: Status::Failed, details: vec![detail.into()] }
+    }
+
+    fn skipped(name: &'static str, why: impl Into<String>) -> Self {
+        Self { name, status: Status::Skipped, details: vec![why.into()] }
+    }
+
+    /// Failed with every line of `wrong`; with none of them, ok.
+    fn of(name: &'static str, wrong: Vec<String>, good: impl Into<String>) -> Self {
+        match wrong.is_empty() {
+            true => Self::ok(name, good),
+            false => Self { name, status: Status::Failed, details: wrong },
+        }
+    }
+}
+
+/// What was found of an image.
+#[derive(Debug, Clone, Serialize)]
+pub struct Verdict {
+    /// The image's file.
+    pub file: PathBuf,
+    /// Its id, if it could be read to the end.
+    pub id: Option<String>,
+    /// Whether no check failed.
+    pub ok: bool,
+    /// Every check, in order.
+    pub checks: Vec<Check>,
+}
+
+/// Verifies the image in a file. `host` are the paths of this machine that no
+/// image may hold.
+///
+/// # Errors
+/// When the file can't be read at all; what is wrong with an image is part of
+/// the verdict.
+pub fn verify(file: &Path, host: &HostPaths) -> Result<Verdict, Error> {
+    let (id, checks) = match Image::load(file) {
+        Ok(image) => (Some(image.id()), run(&image, host)),
+        Err(error) if error.fault() == Fault::Archive => (None, vec![unreadable(&error)]),
+        Err(source) => return Err(Error::Unreadable { path: file.to_owned(), source }),
+    };
+    let ok = checks.iter().all(|check| check.status != Status::Failed);
+    Ok(Verdict { file: file.to_owned(), id, ok, checks })
+}
+
+fn unreadable(error: &pack::Error) -> Check {
+    Check::failed(archive::STRUCTURE, crate::report::text::chain(error))
+}
+
+fn run(image: &Image, host: &HostPaths) -> Vec<Check> {
+    vec![
+        archive::structure(image),
+        checks::manifest(image),
+        checks::kernel(image),
+        checks::release(image),
+        checks::configuration(image),
+        checks::bootable(image),
+        checks::headers(image),
+        checks::guest_program(image),
+        checks::provenance(image),
+        paths::check(image, host),
+        archive::determinism(image),
+    ]
+}

@@ -1,0 +1,138 @@
+//! `verify`: what is wrong with an image is found, and nothing else is.
+
+use std::path::Path;
+
+use fs_err as fs;
+use serde_json::Value;
+use stage1_builder::settings::KernelVersion;
+
+use super::images::{Parts, in_store, module};
+use super::little::{bzimage, vmlinux};
+use super::support::outcome;
+use super::{builder, json};
+
+/// The names of the checks that failed, and the whole answer.
+fn failed(image: &Path) -> (Vec<String>, Value) {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, verdict) = json(builder(folder.path()).arg("verify").arg(image));
+    let checks = verdict["checks"].as_array().unwrap().iter();
+    let failed = checks.filter(|check| check["status"] == "failed");
+    let names: Vec<String> =
+        failed.map(|check| check["name"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(verdict["ok"], names.is_empty());
+    assert_eq!(code, if names.is_empty() { 0 } else { 8 }, "{verdict:#}");
+    (names, verdict)
+}
+
+#[test]
+fn a_whole_image_passes_every_check_by_file_and_by_id() {
+    let parts = Parts::new();
+    let image = parts.write("a.aci");
+    let (names, verdict) = failed(&image);
+    assert!(names.is_empty(), "{verdict:#}");
+    assert_eq!(verdict["checks"].as_array().unwrap().len(), 11);
+
+    let folder = tempfile::tempdir().unwrap();
+    let id = in_store(&folder.path().join("cache"), &image, "6.12.0");
+    assert_eq!(verdict["id"], id.as_str());
+    let (code, stdout, _) = outcome(builder(folder.path()).args(["verify", &id[..20]]));
+    assert_eq!(code, 0, "{stdout}");
+    assert!(stdout.contains(&id) && stdout.contains("all of 11 checks are ok"), "{stdout}");
+    let (code, stdout, _) = outcome(builder(folder.path()).args(["-q", "verify", &id[..20]]));
+    assert_eq!((code, stdout.as_str()), (0, ""), "quiet says what failed");
+}
+
+#[test]
+fn each_damage_is_found_by_its_check_alone() {
+    let other = "CONFIG_OTHER=y\n";
+    let without_pci = |parts: &Parts| {
+        let text = String::from_utf8(parts.read(&module("config"))).unwrap();
+        text.replace("CONFIG_PCI=y\n", "CONFIG_PCI=m\n")
+    };
+    let whole = Parts::new();
+    let config = without_pci(&whole);
+    let (kernel, drop_in) = (whole.read("kernel_image"), "usr/lib64/systemd");
+    let no_reboot = vmlinux(std::str::from_utf8(&whole.read(&module("config"))).unwrap());
+    let no_reboot = bzimage(&no_reboot[..no_reboot.len() - 5]);
+    let leak = b"/srv/ci/work-v1/0123456789abcdef-x86_64-0/linux";
+    let config_path = module("config");
+    let both =
+        [(config_path.as_str(), config.as_bytes()), ("kernel_image", &bzimage(&vmlinux(&config)))];
+    let header = module("source/include/linux/kconfig.h");
+    let provenance = module("provenance.json");
+    let cases: Vec<(&str, Parts)> = vec![
+        ("kernel", Parts::new().with(&["kernel_image"], &[("bzImage", &kernel)])),
+        (
+            "configuration",
+            Parts::new()
+                .with(&[], &[(&config_path, &[whole.read(&config_path), other.into()].concat())]),
+        ),
+        ("rkt", Parts::new().with(&[], &[("kernel_image", &no_reboot)])),
+        ("rkt", Parts::new().with(&[], &both)),
+        ("headers", Parts::new().with(&[&header], &[])),
+        ("headers", Parts::new().with(&[&module("build")], &[])),
+        ("headers", Parts::new().with(&[], &[(&module("include/linux/.install"), b"")])),
+        ("guest-program", Parts::new().with(&[drop_in], &[])),
+        ("guest-program", Parts::new().with(&["usr/lib64/stage1-builder"], &[])),
+        ("provenance", Parts::new().with(&[&provenance], &[])),
+        ("host-paths", Parts::new().with(&[], &[(&header, leak)])),
+        ("structure", Parts::new().with(&[], &[("lib/x", b"")])),
+    ];
+    for (check, parts) in cases {
+        let (names, verdict) = failed(&parts.write("damaged.aci"));
+        assert_eq!(names, [check], "{verdict:#}");
+    }
+}
+
+#[test]
+fn a_manifest_and_a_label_are_held_against_the_kernel() {
+    let mut parts = Parts::new();
+    parts.manifest.annotations.retain(|annotation| !annotation.name.ends_with("/attach"));
+    let (names, verdict) = failed(&parts.write("a.aci"));
+    assert_eq!(names, ["manifest"]);
+    let details = verdict["checks"][1]["details"].to_string();
+    assert!(details.contains("stage1/attach=/attach is absent"), "{details}");
+
+    let mut parts = Parts::new();
+    let version = KernelVersion::new(6, 12, 1).to_string();
+    let label = parts.manifest.labels.iter_mut().find(|label| label.name == "kernelversion");
+    label.unwrap().value = version;
+    let (names, _) = failed(&parts.write("b.aci"));
+    assert_eq!(names, ["rkt", "provenance"], "the kernel is not what the label says");
+}
+
+#[test]
+fn an_archive_of_somebody_else_is_told_from_ours() {
+    let parts = Parts::new();
+    let image = parts.write("a.aci");
+    let bytes = fs::read(&image).unwrap();
+    // Written by another program: another owner, another order.
+    let mut from = tar::Archive::new(flate2::read::GzDecoder::new(bytes.as_slice()));
+    let mut to = tar::Builder::new(Vec::new());
+    for entry in from.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let (mut header, path) = (entry.header().clone(), entry.path().unwrap().into_owned());
+        header.set_uid(1000);
+        match entry.link_name().unwrap() {
+            Some(target) => to.append_link(&mut header, path, target).unwrap(),
+            None => to.append_data(&mut header, path, &mut entry).unwrap(),
+        }
+    }
+    let other = parts.folder.path().join("other.aci");
+    fs::write(&other, to.into_inner().unwrap()).unwrap();
+    let (names, verdict) = failed(&other);
+    assert_eq!(names, ["structure", "determinism"]);
+    assert!(verdict["checks"][0]["details"][0].as_str().unwrap().contains("1000:0"));
+
+    fs::write(&other, &bytes[..bytes.len() / 2]).unwrap();
+    let (names, verdict) = failed(&other);
+    assert_eq!((names, &verdict["id"]), (vec!["structure".to_owned()], &Value::Null));
+}
+
+#[test]
+fn what_is_not_there_is_not_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, stdout, stderr) = outcome(builder(folder.path()).args(["verify", "sha512-0123"]));
+    assert_eq!((code, stdout.as_str()), (4, ""));
+    assert!(stderr.contains("no such file") && stderr.contains("hint: "), "{stderr}");
+}
