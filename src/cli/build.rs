@@ -20,10 +20,12 @@ pub(super) fn run(global: &Global, build: &Build) -> Result<(), Error> {
     if build.dry_run {
         let plan =
             pipeline::plan(&settings, &Store::new(&settings.cache_dir), build.refresh, reporter)?;
-        return output::result(&plan.explain()).map_err(Error::Output);
+        return output::result(&plan.explain(&settings.formats)).map_err(Error::Output);
     }
-    let built = pipeline::build(&settings, build.refresh, reporter)?;
-    let id = built.record.id.to_string().replace(':', "-");
-    let line = format!("Successfully built {} with id {id}", built.path.display());
-    output::result(&line).map_err(Error::Output)
+    for built in pipeline::build(&settings, build.refresh, reporter)? {
+        let id = built.record.id.to_string().replace(':', "-");
+        let line = format!("Successfully built {} with id {id}", built.path.display());
+        output::result(&line).map_err(Error::Output)?;
+    }
+    Ok(())
 }

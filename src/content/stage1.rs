@@ -3,7 +3,7 @@
 use super::guest::{BIND_HEADERS, guest_program};
 use super::kernel_image::check_reboot;
 use super::upstream::Upstream;
-use super::{Error, Rootfs, kernel_modules};
+use super::{Error, Rootfs};
 use crate::compile::KernelArtifacts;
 use crate::settings::{Arch, RktVersion};
 
@@ -38,15 +38,25 @@ pub fn stage1_kvm(
     upstream: RktVersion,
     provenance: &[u8],
 ) -> Result<Rootfs, Error> {
-    let upstream = Upstream::of(upstream)?;
+    super::tree::stage1_tree(artifacts, upstream, provenance)
+}
+
+/// Adds what a stage1 has besides the kernel: the drop-in with its program.
+///
+/// # Errors
+/// When the upstream release is unknown, no program is built for the
+/// architecture, or the kernel lacks what rkt needs of it.
+pub(super) fn add(
+    artifacts: &KernelArtifacts,
+    upstream: RktVersion,
+    tree: &mut Rootfs,
+) -> Result<(), Error> {
+    Upstream::of(upstream)?;
     let arch = artifacts.arch;
     let program = guest_program(BIND_HEADERS, arch).ok_or(Error::NoProgram { arch })?;
     check_reboot(&artifacts.build.join("vmlinux"))?;
-    let mut rootfs = kernel_modules(artifacts, provenance)?;
-    rootfs.insert_path(upstream.kernel_file, &artifacts.image, false)?;
-    rootfs.insert_bytes(&format!("{PROGRAMS}/{BIND_HEADERS}"), program.bytes, true)?;
-    rootfs.insert_bytes(DROP_IN, drop_in().into_bytes(), false)?;
-    Ok(rootfs)
+    tree.insert_bytes(&format!("{PROGRAMS}/{BIND_HEADERS}"), program.bytes, true)?;
+    tree.insert_bytes(DROP_IN, drop_in().into_bytes(), false)
 }
 
 /// `%I` is the unescaped instance, the app's root folder. The unit is of the

@@ -1,9 +1,6 @@
 use crate::report::Fault;
 use crate::{compile, container, content, kconfig, pack, settings, source, store, vm};
 
-const STORAGE_HINT: &str =
-    "free some space, or set S1B_CACHE_DIR to a folder that you may write, on a larger disk";
-
 /// A failure of any room. It is told as the room tells it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -34,9 +31,6 @@ pub enum Error {
     /// Something that the user named is not there, or not what it should be.
     #[error("{what} {}: {why}", path.display())]
     Missing { what: &'static str, path: std::path::PathBuf, why: String, hint: String },
-    /// An image's file that is none, or no place for what is in it.
-    #[error("can't take the kernel out of {}", path.display())]
-    Image { path: std::path::PathBuf, source: pack::Error },
     /// The store has no image that fits.
     #[error("no image in the store is {asked}")]
     NoImage { asked: String, hint: String },
@@ -69,7 +63,7 @@ impl Error {
             Self::Kconfig(error) => error.fault(),
             Self::Compile(error) => error.fault(),
             Self::Content(error) => error.fault(),
-            Self::Pack(error) | Self::Image { source: error, .. } => error.fault(),
+            Self::Pack(error) => error.fault(),
             Self::Store(error) => error.fault(),
             Self::Container(error) => error.fault(),
             Self::Vm(error) => error.fault(),
@@ -93,12 +87,6 @@ impl Error {
             Self::Compile(error) => error.hint(),
             Self::Content(error) => error.hint(),
             Self::Pack(error) => error.hint(),
-            Self::Image { source, .. } => source.hint().or_else(|| {
-                Some(match source.fault() {
-                    Fault::Storage => STORAGE_HINT.into(),
-                    _ => "build or fetch the image anew".into(),
-                })
-            }),
             Self::Store(error) => error.hint(),
             Self::Container(error) => error.hint(),
             Self::Vm(error) => error.hint(),

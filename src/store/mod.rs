@@ -29,15 +29,21 @@
 //! second lock of its workspace until it is done.
 
 mod images;
+mod placed;
+mod sealed;
 mod workspace;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::digest::Digest;
+use crate::fsutil::{self, Hold};
+use crate::pack;
 use crate::proc::interrupt;
 use crate::report::{Fault, text};
 
-pub use images::{Found, ImageStore, Record};
+pub use images::{Found, ImageStore, NewImage, Record};
+pub use sealed::seal;
 pub use workspace::{SourceStamp, Workspace};
 
 /// Something in the store could not be read or written.
@@ -50,6 +56,39 @@ pub enum Error {
         doing: String,
         /// Why it failed; names the path.
         source: io::Error,
+    },
+    /// An image that can't be written to its place.
+    #[error(transparent)]
+    Pack(#[from] pack::Error),
+    /// A file of the store has other bytes than it was made with.
+    #[error("{} is damaged: it has {found}, and was made with {expected}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What it was made with.
+        expected: Digest,
+        /// What it has.
+        found: Digest,
+    },
+    /// No image has an id that begins so.
+    #[error("no image in the store has the id {id}")]
+    NoImage {
+        /// What was asked for.
+        id: String,
+    },
+    /// Several ids begin so.
+    #[error("{} images have an id that begins with {id}: {}", ids.len(), ids.join(", "))]
+    Ambiguous {
+        /// What was asked for.
+        id: String,
+        /// The ids.
+        ids: Vec<String>,
+    },
+    /// It can't be removed as long as somebody uses it.
+    #[error("{} is in use by another process", path.display())]
+    InUse {
+        /// The file or folder.
+        path: PathBuf,
     },
     /// Asked to stop while waiting for another process.
     #[error("stopped by {0} while waiting for another build")]
@@ -69,7 +108,10 @@ impl Error {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Io { .. } => Fault::Storage,
+            Self::Io { .. } | Self::InUse { .. } => Fault::Storage,
+            Self::Pack(error) => error.fault(),
+            Self::Damaged { .. } => Fault::Archive,
+            Self::NoImage { .. } | Self::Ambiguous { .. } => Fault::NotFound,
             Self::Interrupted(signal) => (*signal).into(),
         }
     }
@@ -77,8 +119,17 @@ impl Error {
     /// The change that mends it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
-        let Self::Io { source, .. } = self else { return None };
-        text::storage_hint(source)
+        match self {
+            Self::Io { source, .. } => text::storage_hint(source),
+            Self::Pack(error) => error.hint(),
+            Self::Damaged { .. } => Some("stage1-builder images verify --repair".to_owned()),
+            Self::NoImage { .. } => Some(
+                "give at least eight digits of an id that `stage1-builder images` lists".to_owned(),
+            ),
+            Self::Ambiguous { .. } => Some("give more of the digits".to_owned()),
+            Self::InUse { .. } => Some("try again when it has ended".to_owned()),
+            Self::Interrupted(_) => None,
+        }
     }
 }
 
@@ -136,4 +187,14 @@ impl Store {
     pub fn images(&self) -> ImageStore {
         ImageStore::new(self.root.join("images-v1"))
     }
+}
+
+/// Removes a file or folder that nobody uses.
+fn discard(path: &Path) -> Result<(), Error> {
+    let removing = || Error::io(format!("can't remove {}", path.display()));
+    let alone = Hold::alone(path).map_err(removing())?;
+    if alone.is_none() && path.exists() {
+        return Err(Error::InUse { path: path.to_owned() });
+    }
+    fsutil::remove_all(path).map_err(removing())
 }
