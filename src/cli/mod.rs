@@ -4,6 +4,7 @@ mod args;
 mod build;
 mod config;
 mod enter;
+mod images;
 mod output;
 mod run;
 
@@ -22,6 +23,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Build(build) => build::run(&arguments.global, build).map(|()| ExitCode::SUCCESS),
         Verb::Config(config) => config::run(&arguments.global, config).map(|()| ExitCode::SUCCESS),
         Verb::Enter(enter) => enter::run(enter),
+        Verb::Images(images) => images::run(&arguments.global, images).map(|()| ExitCode::SUCCESS),
         Verb::Run(run) => run::run(&arguments.global, run),
     };
     match result {

@@ -36,7 +36,7 @@ pub use kernel_image::{REBOOT_TEXT, release_of};
 pub use modules::{MODULES, kernel_modules};
 pub use rootfs::{Content, Node, Rootfs};
 pub use stage1::{check, stage1_kvm};
-pub use tree::{CONFIG, KERNEL, Wanted, kernel_tree};
+pub use tree::{CONFIG, KERNEL, Wanted, kernel_tree, tree_of_files, tree_of_stage1};
 pub use upstream::{UPSTREAMS, Upstream};
 
 use crate::proc;

@@ -1,6 +1,13 @@
 //! The one tree of a finished kernel, of which every format is made.
 
-use super::{Error, Form, MODULES, Rootfs, kernel_modules, stage1};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use fs_err as fs;
+use walkdir::WalkDir;
+
+use super::rootfs::text;
+use super::{Error, Form, MODULES, Node, Rootfs, STAGE1_MODULES, kernel_modules, stage1};
 use crate::compile::KernelArtifacts;
 use crate::settings::{RktVersion, Vmlinux};
 
@@ -68,4 +75,56 @@ pub(super) fn stage1_tree(
 ) -> Result<Rootfs, Error> {
     let wanted = Wanted { provenance, stage1: Some(upstream), vmlinux: Vmlinux::None };
     kernel_tree(artifacts, &wanted)?.placed(Form::stage1(upstream)?)
+}
+
+/// The tree of plain files that lie in a folder.
+///
+/// # Errors
+/// When they can't be read, or one is nothing that a tree has.
+pub fn tree_of_files(folder: &Path) -> Result<Rootfs, Error> {
+    let mut tree = Rootfs::new();
+    add_files(folder, &mut tree, |path| Some(path.to_owned()))?;
+    Ok(tree)
+}
+
+/// The tree that a stage1 image was made of, whose root lies in a folder.
+///
+/// # Errors
+/// As [`tree_of_files`].
+pub fn tree_of_stage1(folder: &Path, release: &str) -> Result<Rootfs, Error> {
+    let mut tree = Rootfs::new();
+    add_files(folder, &mut tree, |path| match path.strip_prefix(STAGE1_MODULES) {
+        Some(below) => Some(format!("{MODULES}{below}")),
+        None if ["kernel_image", "bzImage"].contains(&path) => Some(KERNEL.to_owned()),
+        None => None,
+    })?;
+    let config = folder.join(STAGE1_MODULES).join(release).join("config");
+    tree.insert_path(CONFIG, config, false)?;
+    add_boot_names(release, &mut tree)?;
+    Ok(tree)
+}
+
+fn add_files(
+    folder: &Path,
+    tree: &mut Rootfs,
+    place: impl Fn(&str) -> Option<String>,
+) -> Result<(), Error> {
+    for found in WalkDir::new(folder).min_depth(1).sort_by_file_name() {
+        let found = found.map_err(|error| Error::Read(error.into()))?;
+        let Some(path) = place(text(found.path().strip_prefix(folder).unwrap_or(found.path()))?)
+        else {
+            continue;
+        };
+        let metadata = found.metadata().map_err(|error| Error::Read(error.into()))?;
+        if metadata.is_symlink() {
+            let target = fs::read_link(found.path()).map_err(Error::Read)?;
+            tree.insert_symlink(&path, text(&target)?)?;
+        } else if metadata.is_dir() {
+            tree.insert(&path, Node::Dir)?;
+        } else {
+            let executable = metadata.permissions().mode() & 0o100 != 0;
+            tree.insert_path(&path, found.path(), executable)?;
+        }
+    }
+    Ok(())
 }

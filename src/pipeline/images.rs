@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::digest::Digest;
 use crate::report::{Reporter, Stage, text};
 use crate::settings::{Format, Settings};
 use crate::store::{self, NewImage, Record, Store};
@@ -160,8 +161,7 @@ fn record(
     })
 }
 
-/// Brings the images to their places; one whose bytes in the store are not
-/// what they were is built again.
+/// Brings the images to their places.
 pub(super) fn place(
     settings: &Settings,
     store: &Store,
@@ -171,45 +171,46 @@ pub(super) fn place(
 ) -> Result<Vec<Built>, Error> {
     let place = |(image, record): (&PlannedImage, Record)| {
         let path = settings.out_dir.join(&image.file);
-        let record = whole(settings, store, plan, record, reporter, |record| {
-            if store.images().place(&image.key, record, &path)? {
-                reporter.detail(format!("wrote {}", path.display()));
-            }
-            if image.format == Format::Aci
-                && let Some(folder) = &settings.aci_dir
-            {
-                lay_out(store, image, record, folder, reporter)?;
-            }
-            Ok(())
-        })?;
+        let placed = store.images().place(&image.key, &record, &path);
+        if sound(store, &image.key, placed)? {
+            reporter.detail(format!("wrote {}", path.display()));
+        }
+        if image.format == Format::Aci
+            && let Some(folder) = &settings.aci_dir
+        {
+            lay_out(store, image, &record, folder, reporter)?;
+        }
         Ok(Built { path, record })
     };
     plan.of(&settings.formats).into_iter().zip(records).map(place).collect()
 }
 
-/// Uses an image; if it turns out to be damaged, builds it again and uses
-/// that.
-pub(super) fn whole(
-    settings: &Settings,
+/// What came of the use of an image; if that is that it is damaged, it is
+/// removed, so that [`healing`] builds it again.
+pub(super) fn sound<T>(
     store: &Store,
-    plan: &BuildPlan,
-    record: Record,
+    key: &Digest,
+    result: Result<T, store::Error>,
+) -> Result<T, Error> {
+    if let Err(store::Error::Damaged { .. }) = &result {
+        store.images().remove(key)?;
+    }
+    Ok(result?)
+}
+
+/// Does something; if a file of the store turns out to be damaged on the way
+/// and was removed, does it once more, which builds or fetches that again.
+pub(super) fn healing<T>(
     reporter: &dyn Reporter,
-    mut act: impl FnMut(&Record) -> Result<(), Error>,
-) -> Result<Record, Error> {
-    match act(&record) {
-        Ok(()) => return Ok(record),
+    mut act: impl FnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
+    match act() {
         Err(Error::Store(error @ store::Error::Damaged { .. })) => {
-            reporter.warning(format!("{error}; it is built again"));
+            reporter.warning(format!("{error}; making it again"));
+            act()
         }
-        Err(error) => return Err(error),
+        other => other,
     }
-    for image in plan.of(&[record.format]) {
-        store.images().remove(&image.key)?;
-    }
-    let again = in_store(settings, store, plan, &[record.format], reporter)?;
-    let again = again.into_iter().next().unwrap_or(record);
-    act(&again).map(|()| again)
 }
 
 /// Lays an ACI out, unless it lies there as it was laid out before. A folder
@@ -225,7 +226,7 @@ fn lay_out(
     if images.is_laid_out(key, folder) {
         return Ok(());
     }
-    images.verify(key, record)?;
+    sound(store, key, images.verify(key, record))?;
     let file: PathBuf = images.file(key, image.format);
     pack::lay_out_image(&file, folder)?;
     images.set_laid_out(key, folder)?;

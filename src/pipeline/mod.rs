@@ -5,6 +5,7 @@
 //! takes milliseconds and no network.
 
 mod error;
+mod export;
 mod images;
 mod kernel;
 pub mod key;
@@ -21,6 +22,7 @@ use crate::settings::{Format, Settings};
 use crate::store::{Record, Store};
 
 pub use error::Error;
+pub use export::export;
 pub use plan::{BuildPlan, PlannedImage, plan};
 pub use provenance::Provenance;
 pub use run::{
@@ -57,7 +59,9 @@ pub fn build(
         pack::check_replaceable(folder)?;
     }
     let store = Store::new(&settings.cache_dir);
-    let plan = plan(settings, &store, refresh, reporter)?;
-    let records = images::in_store(settings, &store, &plan, &settings.formats, reporter)?;
-    images::place(settings, &store, &plan, records, reporter)
+    images::healing(reporter, || {
+        let plan = plan(settings, &store, refresh, reporter)?;
+        let records = images::in_store(settings, &store, &plan, &settings.formats, reporter)?;
+        images::place(settings, &store, &plan, records, reporter)
+    })
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::compile::{self, Toolchain, Wanted};
 use crate::content;
 use crate::digest::Digest;
+use crate::fsutil::Hold;
 use crate::kconfig;
 use crate::report::Reporter;
 use crate::settings::{
@@ -43,6 +44,8 @@ pub struct BuildPlan {
     pub kernel_key: Digest,
     /// An image of each format, whether it is asked for or not.
     pub images: Vec<PlannedImage>,
+    /// Keeps the source's archive in the store.
+    _held: Option<Hold>,
 }
 
 /// An image that can be made of the kernel.
@@ -284,6 +287,10 @@ fn assemble(settings: &Settings, parts: Parts) -> Result<BuildPlan, Error> {
         images,
         config: config.clone(),
         toolchain: toolchain.clone(),
+        _held: match &source {
+            Source::Tarball(archive) => Hold::of(&archive.path),
+            Source::Tree(_) => None,
+        },
         source: source.clone(),
     })
 }

@@ -150,13 +150,7 @@ impl ImageStore {
     /// # Errors
     /// [`Error::Damaged`] when it has not, and when it can't be read.
     pub fn verify(&self, key: &Digest, record: &Record) -> Result<(), Error> {
-        let path = self.file(key, record.format);
-        let found = Digest::sha256_of_file(&path)
-            .map_err(Error::io(format!("can't read {}", path.display())))?;
-        match found == record.file {
-            true => Ok(()),
-            false => Err(Error::Damaged { path, expected: record.file.clone(), found }),
-        }
+        super::check::same(&self.file(key, record.format), &record.file)
     }
 
     /// Notes that an image was asked for, and keeps it from being tidied away

@@ -28,6 +28,8 @@
 //! next one that holds the lock. What a killed builder left running keeps the
 //! second lock of its workspace until it is done.
 
+mod check;
+mod gc;
 mod images;
 mod placed;
 mod sealed;
@@ -42,6 +44,8 @@ use crate::pack;
 use crate::proc::interrupt;
 use crate::report::{Fault, text};
 
+pub use check::{Checked, archive as check_archive, check};
+pub use gc::{Bucket, Item, Limits, Tidied, tidy};
 pub use images::{Found, ImageStore, NewImage, Record};
 pub use sealed::seal;
 pub use workspace::{SourceStamp, Workspace};
@@ -180,6 +184,19 @@ impl Store {
     #[must_use]
     pub fn host(&self) -> PathBuf {
         self.root.join("host-v1")
+    }
+
+    /// Removes the kernel that was taken out of an image's file to be booted,
+    /// if there is one and nobody runs on it.
+    ///
+    /// # Errors
+    /// When it can't be removed.
+    pub fn forget_kernel(&self, file: &Digest) -> Result<(), Error> {
+        match discard(&self.kernels().join(file.hex())) {
+            // Whoever runs on it has it as long as that takes.
+            Err(Error::InUse { .. }) => Ok(()),
+            other => other,
+        }
     }
 
     /// The finished images.

@@ -45,6 +45,7 @@ impl ImageStore {
     /// [`Error::Damaged`] when the image in the store is; when the target
     /// can't be written.
     pub fn place(&self, key: &Digest, record: &Record, target: &Path) -> Result<bool, Error> {
+        let _held = self.hold(key);
         match record.format {
             Format::Aci => self.place_file(key, record, target),
             Format::Oci | Format::Dir if self.is_laid_out(key, target) => Ok(false),

@@ -38,12 +38,7 @@ pub(super) fn check(folder: &Path) -> Result<(), Error> {
     let Ok(list) = fs::read(folder.join(LIST)) else { return Ok(()) };
     let list: BTreeMap<String, Digest> = serde_json::from_slice(&list).unwrap_or_default();
     for (name, expected) in list {
-        let path = folder.join(name);
-        let found = Digest::sha256_of_file(&path)
-            .map_err(Error::io(format!("can't read {}", path.display())))?;
-        if found != expected {
-            return Err(Error::Damaged { path, expected, found });
-        }
+        super::check::same(&folder.join(name), &expected)?;
     }
     Ok(())
 }

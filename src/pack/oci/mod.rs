@@ -14,5 +14,5 @@ mod layout;
 mod write;
 
 pub use documents::About;
-pub use layout::{NAMES, unpack};
+pub use layout::{NAMES, layer_of, unpack};
 pub(super) use write::{begin, finish, shape};

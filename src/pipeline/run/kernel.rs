@@ -12,7 +12,7 @@ use crate::settings::{Arch, Format, KernelVersion, Settings};
 use crate::store::{self, Found, Store};
 use crate::vm;
 
-use super::super::images::{in_store, whole};
+use super::super::images::{healing, in_store, sound};
 use super::super::plan::PlannedImage;
 use super::super::{Error, plan};
 use super::boot::{self, Bench, Boot};
@@ -93,11 +93,16 @@ fn stored(
     reporter: &dyn Reporter,
 ) -> Result<(Boot, Hold), Error> {
     let images = store.images();
-    let _held = images.hold(&found.key);
+    let hold = images.hold(&found.key);
     let check = || Ok(images.verify(&found.key, &found.record)?);
     let image = KernelImage::at(&found.file)?;
     let bench = Bench { store, arch: settings.arch };
-    boot::provide(&bench, &image, &found.file, &found.record.file, check, reporter)
+    let boot = boot::provide(&bench, &image, &found.file, &found.record.file, check, reporter);
+    drop(hold);
+    match boot {
+        Err(Error::Store(damaged)) => sound(store, &found.key, Err(damaged)),
+        other => other,
+    }
 }
 
 /// A kernel's file as the user has it, with nothing beside it.
@@ -158,7 +163,7 @@ fn built(
     store: &Store,
     reporter: &dyn Reporter,
 ) -> Result<(Boot, Hold), Error> {
-    planned(request, settings, store, reporter).or_else(|error| {
+    healing(reporter, || planned(request, settings, store, reporter)).or_else(|error| {
         let absent = [Fault::NotFound, Fault::Network, Fault::MissingTools];
         if !absent.contains(&error.fault()) {
             return Err(error);
@@ -185,18 +190,13 @@ fn planned(
     let asked = plan.of(&settings.formats);
     let format = asked.iter().copied().chain(&plan.images).find(there).or(asked.first().copied());
     let formats: Vec<Format> = format.map(|image| image.format).into_iter().collect();
-    let mut boot = None;
-    for record in in_store(settings, store, &plan, &formats, reporter)? {
-        whole(settings, store, &plan, record, reporter, |_| {
-            let image = format.and_then(|image| store.images().found(&image.key));
-            boot = image.map(|found| stored(&found, settings, store, reporter)).transpose()?;
-            Ok(())
-        })?;
-    }
-    boot.ok_or_else(|| Error::NoImage {
+    in_store(settings, store, &plan, &formats, reporter)?;
+    let found = format.and_then(|image| store.images().found(&image.key));
+    let found = found.ok_or_else(|| Error::NoImage {
         asked: format!("the kernel {}", plan.version),
         hint: "it was removed in the meantime; try again".to_owned(),
-    })
+    })?;
+    stored(&found, settings, store, reporter)
 }
 
 fn named(store: &Store, name: &str, labels: &BTreeMap<String, String>) -> Result<Found, Error> {
