@@ -13,14 +13,30 @@
 //!   work-v1/<source>-<arch>.objects.json   how many objects its whole builds had
 //!   work-v1/<...>.lock            held by the builder that uses the workspace
 //!   work-v1/<...>.make.lock       held by it, make and the compilers
-//!   images-v1/<key>/              image.aci and record.json, renamed in as one
+//!   images-v1/<key>/              one image, renamed in as one; its date is its last use
+//!     image.aci                   its only file: the ACI itself,
+//!     image.oci.tar               or the archive of an OCI layout,
+//!     image.tar.gz                or plain files
+//!     record.json                 format, id, name, labels, digest of the file
 //!     placed.json, laid-out.json  what its copies elsewhere had for stamps
+//!   images-v1/<kernel key>.lock   held while images of that kernel are being made
 //!   kernels-v1/<file's digest>/   a kernel and its folder, taken out of an image to be booted
+//!     files.json                  the digests of the files there
 //!   kernels-v1/<digest>.vmlinux   the kernel proper of a bzImage of the user's own
 //!   host-v1/kvm.json              whether guests run under KVM on this host
-//!   images-v1/<key>.lock          held while that image is being made
 //!   containers-v1/                container images (laid out by `container`)
 //! ```
+//!
+//! What is in use is known by a lock: a workspace, or a download under way,
+//! by the lock beside it; an image, a kernel under a machine, an unpacked
+//! container and an archive that is read by a shared lock on the file or
+//! folder itself ([`crate::fsutil::Hold`]). [`tidy`] removes nothing without
+//! having taken that lock for itself.
+//!
+//! Every image is checked against its record before it is copied, written to
+//! elsewhere or opened to be booted, and every archive before it is unpacked.
+//! What has other bytes than it was made with is named and removed, and
+//! `pipeline` makes or fetches it again.
 //!
 //! A folder's name carries the version of its layout: a newer layout gets a
 //! new name, and never misreads an old one. Everything becomes visible by a

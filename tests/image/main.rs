@@ -18,6 +18,8 @@ use stage1_builder::settings::{Arch, KernelVersion, RktVersion};
 mod render;
 
 mod contents;
+mod exported;
+mod formats;
 mod module;
 mod refused;
 mod rendered;

@@ -30,7 +30,7 @@ pub(super) fn choose(items: &[Item], limits: &Limits, now: SystemTime) -> Vec<bo
     let by_age = limits.older_than.is_some() || limits.keep.is_some();
     for (index, item) in items.iter().enumerate() {
         let age = now.duration_since(item.used).unwrap_or_default();
-        let old = limits.older_than.is_none_or(|limit| age > limit);
+        let old = limits.older_than.map_or(!item.note, |limit| age > limit);
         goes[index] |= by_age && old && !kept[index] && !item.in_use;
     }
     if let Some(most) = limits.max_size {
@@ -43,9 +43,8 @@ pub(super) fn choose(items: &[Item], limits: &Limits, now: SystemTime) -> Vec<bo
 fn kept(items: &[Item], limits: &Limits) -> Vec<bool> {
     let mut kept = vec![false; items.len()];
     for bucket in Bucket::ALL {
-        let mut of: Vec<usize> = (0..items.len())
-            .filter(|&index| items[index].bucket == bucket && !items[index].garbage)
-            .collect();
+        let counts = |item: &Item| item.bucket == bucket && !item.garbage && !item.note;
+        let mut of: Vec<usize> = (0..items.len()).filter(|&i| counts(&items[i])).collect();
         of.sort_by_key(|&index| Reverse(items[index].used));
         of.iter().take(limits.keep.unwrap_or(0)).for_each(|&index| kept[index] = true);
     }
@@ -61,7 +60,8 @@ fn shrink(items: &[Item], kept: &[bool], most: u64, goes: &mut [bool]) {
         if size <= most {
             return;
         }
-        if !goes[index] && !kept[index] && !items[index].in_use {
+        let Item { in_use, note, .. } = items[index];
+        if !goes[index] && !kept[index] && !in_use && !note {
             goes[index] = true;
             size -= items[index].size;
         }
@@ -87,6 +87,7 @@ mod tests {
             used: now() - days * DAY,
             in_use: false,
             garbage: false,
+            note: false,
             paths: Vec::new(),
             guard: Guard::Locks(Vec::new()),
         }
@@ -132,6 +133,16 @@ mod tests {
         assert_eq!(gone(&items, size(229)), ["60"]);
         assert_eq!(gone(&items, size(125)), ["50", "60"]);
         assert_eq!(gone(&items, Limits { keep: Some(1), ..size(0) }), ["40", "50", "60"]);
+    }
+
+    #[test]
+    fn a_note_goes_by_its_age_alone() {
+        let mut items = some();
+        items[0].note = true;
+        let limits = Limits { keep: Some(1), max_size: Some(0), ..Limits::default() };
+        assert_eq!(gone(&items, limits), ["50", "60"], "the images that count are 40 and 50");
+        let age = Limits { older_than: Some(DAY / 2), ..Limits::default() };
+        assert_eq!(gone(&items, age).len(), 5);
     }
 
     #[test]

@@ -44,9 +44,21 @@ fn item(bucket: Bucket, name: String, paths: Vec<PathBuf>, guard: Guard) -> Item
         used: used(&paths),
         in_use: guard.is_taken(),
         garbage: false,
+        note: false,
         paths,
         guard,
     }
+}
+
+fn note(bucket: Bucket, name: String, path: PathBuf) -> Item {
+    Item { note: true, ..item(bucket, name, vec![path.clone()], Guard::Hold(path)) }
+}
+
+/// Digits of a digest that tell it from others.
+const DIGITS: usize = 12;
+
+fn short(digest: &str) -> &str {
+    digest.get(..DIGITS).unwrap_or(digest)
 }
 
 /// Archives with what is beside them, and downloads under way.
@@ -71,8 +83,7 @@ fn downloads(store: &Store) -> Vec<Item> {
                 // An answer that is remembered, or what was found out of a
                 // source of the user's.
                 let shown = format!("{provider}/{file}");
-                let guard = Guard::Hold(path.clone());
-                items.push(item(Bucket::Downloads, shown, vec![path], guard));
+                items.push(note(Bucket::Downloads, shown, path));
             }
         }
     }
@@ -97,9 +108,9 @@ fn images(store: &Store, whole: &[Found]) -> Vec<Item> {
         let found = whole.iter().find(|found| found.key == key);
         let shown = match found {
             Some(Found { record, .. }) => {
-                format!("{} {} {}", record.format, record.release, record.id)
+                format!("{} {} {}", short(record.id.hex()), record.format, record.release)
             }
-            None => format!("{} (not whole)", key.hex()),
+            None => format!("{} (not whole)", short(key.hex())),
         };
         let one = item(Bucket::Images, shown, vec![folder.clone()], Guard::Hold(folder));
         Item { used: found.map_or(one.used, |found| found.used), garbage: found.is_none(), ..one }
@@ -115,7 +126,11 @@ fn kernels(store: &Store, images: &[Found]) -> Vec<Item> {
     let of = entries(&folder).filter(|path| path.extension().is_none_or(|end| end != "lock"));
     let item = |path: PathBuf| {
         let digest = name(&path);
-        let one = item(Bucket::Kernels, digest.clone(), vec![path.clone()], Guard::Hold(path));
+        let shown = match images.iter().find(|found| found.record.file.hex() == digest) {
+            Some(Found { record, .. }) => format!("of {} {}", record.format, record.release),
+            None => format!("of an image elsewhere, {}", short(&digest)),
+        };
+        let one = item(Bucket::Kernels, shown, vec![path.clone()], Guard::Hold(path));
         let age = SystemTime::now().duration_since(one.used).unwrap_or_default();
         Item { garbage: age > SOON && !known.contains(digest.as_str()), ..one }
     };
@@ -130,26 +145,32 @@ fn containers(store: &Store) -> Vec<Item> {
     };
     let unpacked = entries(&folder.join("images")).filter(visible).map(|path| {
         let lock = path.with_file_name(format!("{}.lock", name(&path)));
-        let one =
-            item(Bucket::Containers, name(&path), vec![path.clone()], Guard::Hold(path.clone()));
+        let one = item(
+            Bucket::Containers,
+            short(&name(&path)).to_owned(),
+            vec![path.clone()],
+            Guard::Hold(path.clone()),
+        );
         Item { in_use: one.in_use || Guard::Locks(vec![lock]).is_taken(), ..one }
     });
     let blobs = entries(&folder.join("blobs/sha256")).filter(visible).map(|path| {
         let digest = name(&path);
         let lock = path.with_file_name(format!("{}.lock", digest.trim_end_matches(".part")));
-        item(Bucket::Containers, format!("blob {digest}"), vec![path], Guard::Locks(vec![lock]))
+        item(
+            Bucket::Containers,
+            format!("blob {}", short(&digest)),
+            vec![path],
+            Guard::Locks(vec![lock]),
+        )
     });
-    let names = entries(&folder.join("names")).filter(visible).map(|path| {
-        let guard = Guard::Hold(path.clone());
-        item(Bucket::Containers, format!("name {}", name(&path)), vec![path], guard)
-    });
+    let names = entries(&folder.join("names")).filter(visible);
+    let names = names.map(|path| note(Bucket::Containers, format!("name {}", name(&path)), path));
     unpacked.chain(blobs).chain(names).collect()
 }
 
 fn host(store: &Store) -> Vec<Item> {
-    let item =
-        |path: PathBuf| item(Bucket::Host, name(&path), vec![path.clone()], Guard::Hold(path));
-    entries(&store.host()).filter(|path| !name(path).ends_with(".lock")).map(item).collect()
+    let files = entries(&store.host()).filter(|path| !name(path).ends_with(".lock"));
+    files.map(|path| note(Bucket::Host, name(&path), path)).collect()
 }
 
 /// What is in a folder, sorted; a folder that is not there has nothing.

@@ -74,6 +74,9 @@ pub struct Item {
     pub in_use: bool,
     /// Whether it serves nobody any more.
     pub garbage: bool,
+    /// Whether it is a note of a few bytes, which counts for no number and
+    /// goes by its age alone.
+    pub note: bool,
     paths: Vec<std::path::PathBuf>,
     guard: Guard,
 }
