@@ -271,6 +271,20 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn images_of_one_kernel_wait_for_each_other_and_others_do_not() {
+        let (_folder, store, _) = stored(b"image");
+        let (one, other) = (Digest::sha256(b"one"), Digest::sha256(b"other"));
+        let held = store.lock(&one, || {}).unwrap();
+        drop(store.lock(&other, || panic!("nobody has it")).unwrap());
+        let (waits, waited) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| drop(store.lock(&one, || waits.send(()).unwrap()).unwrap()));
+            waited.recv().unwrap();
+            drop(held);
+        });
+    }
+
+    #[test]
     fn an_image_is_whole_or_absent() {
         let (_folder, store, key) = stored(b"image");
         assert_eq!(store.get(&key), Some(record(b"image")));

@@ -142,7 +142,11 @@ impl Error {
         match self {
             Self::Io { source, .. } => text::storage_hint(source),
             Self::Pack(error) => error.hint(),
-            Self::Damaged { .. } => Some("stage1-builder images verify --repair".to_owned()),
+            Self::Damaged { .. } => Some(
+                "stage1-builder images verify --repair removes what is damaged; it is made again \
+                 when it is asked for"
+                    .to_owned(),
+            ),
             Self::NoImage { .. } => Some(
                 "give at least eight digits of an id that `stage1-builder images` lists".to_owned(),
             ),
