@@ -31,6 +31,9 @@ pub enum Error {
     /// Something that the user named is not there, or not what it should be.
     #[error("{what} {}: {why}", path.display())]
     Missing { what: &'static str, path: std::path::PathBuf, why: String, hint: String },
+    /// An image that is none, or is damaged, or no place for what is in it.
+    #[error("can't take the kernel out of {}", path.display())]
+    Image { path: std::path::PathBuf, source: container::Error },
     /// The store has no image that fits.
     #[error("no image in the store is {asked}")]
     NoImage { asked: String, hint: String },
@@ -65,7 +68,7 @@ impl Error {
             Self::Content(error) => error.fault(),
             Self::Pack(error) => error.fault(),
             Self::Store(error) => error.fault(),
-            Self::Container(error) => error.fault(),
+            Self::Container(error) | Self::Image { source: error, .. } => error.fault(),
             Self::Vm(error) => error.fault(),
             Self::Missing { .. } | Self::NoImage { .. } => Fault::NotFound,
             Self::Run { fault, .. } => *fault,
@@ -89,6 +92,9 @@ impl Error {
             Self::Pack(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Container(error) => error.hint(),
+            Self::Image { source, .. } => source.hint().or_else(|| {
+                Some("build or fetch the image anew, or name another with --stage1-path".into())
+            }),
             Self::Vm(error) => error.hint(),
             Self::Missing { hint, .. } | Self::NoImage { hint, .. } => Some(hint.clone()),
             Self::Run { hint, .. } => hint.clone(),

@@ -91,7 +91,7 @@ pub enum Error {
         found: Digest,
     },
     /// No image has an id that begins so.
-    #[error("no image in the store has the id {id}")]
+    #[error("no image in the store is {id}")]
     NoImage {
         /// What was asked for.
         id: String,

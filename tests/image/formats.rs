@@ -84,13 +84,13 @@ fn an_oci_image_is_what_skopeo_and_umoci_take() {
     let written = write(&artifacts, ALL, 2, folder.path());
     let (image, layout) = (&written[1], folder.path().join("layout"));
     oci::unpack(fs::File::open(&image.1).unwrap(), &layout).unwrap();
-    let named = format!("oci:{}:6.12", layout.display());
+    let named = format!("oci:{}:6.12.0", layout.display());
     let inspected: Value = serde_json::from_str(&run("skopeo", &["inspect", &named])).unwrap();
     assert_eq!(inspected["Architecture"], "amd64");
     assert_eq!(inspected["Created"], "2023-11-14T22:13:20Z");
     for (name, value) in [
-        ("org.opencontainers.image.title", "Linux 6.12"),
-        ("org.opencontainers.image.version", "6.12"),
+        ("org.opencontainers.image.title", "Linux 6.12.0"),
+        ("org.opencontainers.image.version", "6.12.0"),
         ("org.opencontainers.image.licenses", "GPL-2.0-only WITH Linux-syscall-note"),
         ("io.kinvolk.stage1-builder.kernel.release", RELEASE),
         ("io.kinvolk.stage1-builder.name", "example.com/kernel"),
@@ -99,7 +99,7 @@ fn an_oci_image_is_what_skopeo_and_umoci_take() {
     }
     // skopeo reads every blob and its digest; from the archive, too.
     let copy = folder.path().join("copy");
-    let archive = format!("oci-archive:{}:6.12", image.1.display());
+    let archive = format!("oci-archive:{}:6.12.0", image.1.display());
     for from in [&named, &archive] {
         let to = format!("dir:{}", copy.display());
         run("skopeo", &["--insecure-policy", "copy", "--quiet", from, &to]);
@@ -110,7 +110,7 @@ fn an_oci_image_is_what_skopeo_and_umoci_take() {
         fs::remove_dir_all(&copy).unwrap();
     }
     let bundle = folder.path().join("bundle");
-    let source = format!("{}:6.12", layout.display());
+    let source = format!("{}:6.12.0", layout.display());
     run("umoci", &["unpack", "--rootless", "--image", &source, bundle.to_str().unwrap()]);
     let files = folder.path().join("files");
     pack::unpack_files(fs::File::open(&written[2].1).unwrap(), &files).unwrap();

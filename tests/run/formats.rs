@@ -55,7 +55,7 @@ fn what_a_machine_runs_on_stays_while_it_runs() {
         export S1B_CACHE_DIR=$BENCH/cache
         image=$(echo aci-files/linux-*.oci)
         mkfifo door
-        "$S1B" -q run --stage1-path $image -- cat <door >said &
+        "$S1B" -q run --accel=tcg --stage1-path $image -- cat <door >said &
         exec 3>door
         wait_for '[ "$(ls cache/kernels-v1 2>/dev/null | grep -vc lock)" = 1 ]'
         wait_for '[ -n "$(machines)" ]'

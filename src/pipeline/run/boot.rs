@@ -104,7 +104,8 @@ fn take(
         patience: Patience::default(),
     };
     let file = create(&to.join(IMAGE)).map_err(doing())?;
-    let file = image.unpack(file, &options, &mut write)?;
+    let unpacked = image.unpack(file, &options, &mut write);
+    let file = unpacked.map_err(|source| Error::Image { path: shown.to_owned(), source })?;
     file.sync_all().map_err(doing())?;
     if !kernel.is_file() {
         return Err(Error::Missing {
