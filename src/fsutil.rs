@@ -222,6 +222,54 @@ pub fn remove_all(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Says that a file or folder is in use, as long as it lives: a shared lock on
+/// the thing itself, which dies with the process.
+#[derive(Debug)]
+pub struct Hold {
+    _file: fs::File,
+}
+
+impl Hold {
+    /// Uses what is at `path`; `None` if nothing is, or somebody is about to
+    /// remove it.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        let file = fs::File::open(path).ok()?;
+        match file.file().try_lock_shared() {
+            Ok(()) if is_at(file.file(), path) => Some(Self { _file: file }),
+            // No locks here; then nothing is ever taken for unused, either.
+            Err(TryLockError::Error(_)) => Some(Self { _file: file }),
+            Ok(()) | Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// Takes what is at `path` for ourselves, to remove it; `None` if it is in
+    /// use or gone.
+    ///
+    /// # Errors
+    /// When it can't be opened or the file system has no locks.
+    pub fn alone(path: &Path) -> io::Result<Option<Self>> {
+        let file = match fs::File::open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened?,
+        };
+        match file.file().try_lock() {
+            Ok(()) => Ok(is_at(file.file(), path).then_some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+/// Notes the time at a file or folder as that of its last use. Where that
+/// can't be done, it looks older than it is, which is no error.
+pub fn touch(path: &Path) {
+    use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW, utimensat};
+    let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+    let times = Timestamps { last_access: now, last_modification: now };
+    _ = utimensat(CWD, path, &times, AtFlags::SYMLINK_NOFOLLOW);
+}
+
 /// An exclusive advisory lock on a file; free again when dropped, when the
 /// process dies, and not before the last child that inherited it is gone.
 #[derive(Debug)]
@@ -236,11 +284,15 @@ impl Lock {
     /// # Errors
     /// When the file can't be opened or the file system has no locks.
     pub fn try_acquire(path: &Path) -> io::Result<Option<Self>> {
-        let file = open_lock_file(path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
+        loop {
+            let file = open_lock_file(path)?;
+            match file.try_lock() {
+                Ok(()) if is_at(&file, path) => return Ok(Some(Self { file })),
+                // Its last holder removed it in the meantime.
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
         }
     }
 

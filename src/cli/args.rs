@@ -41,6 +41,8 @@ pub(super) enum Verb {
     Run(Box<super::run::Run>),
     /// Run a further command, or a shell, in a VM that runs
     Enter(super::enter::Enter),
+    /// List the images of the store; show, export, verify and remove them, and tidy the store up
+    Images(super::images::Images),
     /// Show every setting, its value and where that comes from
     Config(Config),
     /// Check an image: structure, manifest, kernel, headers, paths of the host, determinism

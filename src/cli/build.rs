@@ -27,14 +27,17 @@ pub(super) fn run(global: &Global, build: &Build) -> Result<(), Error> {
     }
     let settings = build.settings.load(global, build.version.as_deref())?;
     let reporter = output::reporter(global, settings.debug);
-    let line = match act(build, &settings, reporter.as_ref())? {
+    let said = match act(build, &settings, reporter.as_ref())? {
         Done::Tools => return Ok(()),
         Done::Plan(plan) => format!("{plan:#}"),
-        Done::Built(built) => {
-            format!("Successfully built {} with id {}", built.path.display(), id(&built))
+        Done::Built(all) => {
+            let line = |one: &Built| {
+                format!("Successfully built {} with id {}", one.path.display(), id(one))
+            };
+            all.iter().map(line).collect::<Vec<_>>().join("\n")
         }
     };
-    output::result(&line).map_err(Error::Output)
+    output::result(&said).map_err(Error::Output)
 }
 
 /// What a build did.
@@ -44,7 +47,7 @@ enum Done {
     /// Found out what would be built.
     Plan(serde_json::Value),
     /// Built.
-    Built(Box<Built>),
+    Built(Vec<Built>),
 }
 
 fn act(build: &Build, settings: &Settings, reporter: &dyn Reporter) -> Result<Done, Error> {
@@ -57,9 +60,9 @@ fn act(build: &Build, settings: &Settings, reporter: &dyn Reporter) -> Result<Do
     if build.dry_run {
         let store = Store::new(&settings.cache_dir);
         let plan = pipeline::plan(settings, &store, build.refresh, reporter)?;
-        return Ok(Done::Plan(plan.explain()));
+        return Ok(Done::Plan(plan.explain(&settings.formats)));
     }
-    Ok(Done::Built(Box::new(pipeline::build(settings, build.refresh, reporter)?)))
+    Ok(Done::Built(pipeline::build(settings, build.refresh, reporter)?))
 }
 
 /// Every event, then the result or the error, on stdout; the error is also
@@ -77,22 +80,27 @@ fn tell(json: &Json<Stdout>, done: &Result<Done, Error>) {
     match done {
         Ok(Done::Tools) => json.write("result", json!({})),
         Ok(Done::Plan(plan)) => json.write("plan", plan.clone()),
-        Ok(Done::Built(built)) => {
-            let record = &built.record;
-            let fields = json!({
-                "file": built.path,
-                "id": id(built),
-                "sha256": record.file.hex(),
-                "size": record.size,
-                "name": record.name,
-                "kernel": record.kernel,
-                "release": record.release,
-                "labels": record.labels,
-            });
-            json.write("result", fields);
+        Ok(Done::Built(all)) => {
+            let images: Vec<_> = all.iter().map(image).collect();
+            json.write("result", json!({ "images": images }));
         }
         Err(error) => json.write("error", output::described(error)),
     }
+}
+
+fn image(built: &Built) -> serde_json::Value {
+    let record = &built.record;
+    json!({
+        "format": record.format,
+        "file": built.path,
+        "id": id(built),
+        "sha256": record.file.hex(),
+        "size": record.size,
+        "name": record.name,
+        "kernel": record.kernel,
+        "release": record.release,
+        "labels": record.labels,
+    })
 }
 
 fn id(built: &Built) -> String {

@@ -7,6 +7,7 @@ mod config_kernel;
 mod diff;
 mod doctor;
 mod enter;
+mod images;
 mod kernels;
 mod output;
 mod run;
@@ -37,6 +38,7 @@ pub(crate) fn main() -> ExitCode {
         Verb::Completions(asked) => shell::completions(asked),
         Verb::Man(asked) => shell::man(asked),
         Verb::Verify(verify) => verify::run(&arguments.global, verify),
+        Verb::Images(images) => images::run(&arguments.global, images).map(|()| ExitCode::SUCCESS),
         Verb::Run(run) => run::run(&arguments.global, run),
     };
     match result {

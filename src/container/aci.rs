@@ -55,18 +55,24 @@ struct Mount {
 
 /// Writes the root filesystem of a stage1 image, as it is without the image
 /// below it, to an empty file as squashfs; gives back the file, not synced.
+/// `visit` says what belongs into it.
 ///
 /// # Errors
 /// When the image is damaged or is none, or the file can't be written.
-pub fn stage1_rootfs(path: &Path, file: std::fs::File) -> Result<std::fs::File, Error> {
+pub(super) fn stage1_rootfs(
+    path: &Path,
+    file: std::fs::File,
+    visit: &mut dyn FnMut(&mut Entry, &mut dyn Read) -> Result<bool, Error>,
+) -> Result<std::fs::File, Error> {
     let what = path.display().to_string();
     let section = Section::of_file(path)?;
     let (_, mut plain) =
         decompress::decoder(section.reader()).map_err(|source| Error::damaged(&what, source))?;
     let mut unpacker = Unpacker::new(Writer::new(file)?, Limits::default(), Whiteouts::Plain);
     let mut manifest = None;
-    unpacker
-        .apply(&mut plain, &what, |entry, bytes| sort_out(entry, bytes, &mut manifest, &what))?;
+    unpacker.apply(&mut plain, &what, |entry, bytes| {
+        Ok(sort_out(entry, bytes, &mut manifest, &what)? && visit(entry, bytes)?)
+    })?;
     Ok(unpacker.finish()?)
 }
 

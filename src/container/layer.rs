@@ -102,6 +102,17 @@ impl Unpacker {
         result
     }
 
+    /// Adds one entry that is in no archive.
+    pub(super) fn add(
+        &mut self,
+        entry: Entry,
+        bytes: &mut dyn Read,
+        what: &str,
+    ) -> Result<(), Error> {
+        self.count(&entry, what)?;
+        self.entry(entry, bytes, what)
+    }
+
     /// Writes what has become of the tree. The file is not synced.
     pub(super) fn finish(self) -> io::Result<std::fs::File> {
         self.writer.finish(&self.tree)

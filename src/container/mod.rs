@@ -34,6 +34,7 @@ mod blobs;
 mod credentials;
 mod error;
 mod images;
+mod kernel;
 mod layer;
 mod layout;
 mod manifest;
@@ -48,8 +49,8 @@ mod unpack;
 
 use std::path::{Path, PathBuf};
 
-pub use aci::stage1_rootfs;
 pub use error::Error;
+pub use kernel::KernelImage;
 pub use process::{MountPoint, Process};
 pub use reference::{Reference, RegistryName, Root};
 

@@ -30,18 +30,28 @@ pub(super) fn add(build: &Path, to: &str, rootfs: &mut Rootfs) -> Result<(), Err
     if present.is_empty() {
         return Ok(());
     }
-    let strip = ["strip", "llvm-strip"].into_iter().find(|name| find(name).is_some());
-    let strip = strip.ok_or(Error::NoStrip)?;
     let scratch = tempfile::tempdir().map_err(Error::Scratch)?;
     for tool in present {
         let stripped = scratch.path().join("tool");
-        Program::new(strip)
-            .args(["--strip-all", "--remove-section=.note.gnu.build-id", "-o"])
-            .args([&stripped, &build.join(tool)])
-            .run()
-            .map_err(Error::Strip)?;
+        let options = ["--strip-all", "--remove-section=.note.gnu.build-id"];
+        strip(&options, &build.join(tool), &stripped)?;
         let bytes = fs::read(&stripped).map_err(Error::Scratch)?;
         rootfs.insert_bytes(&format!("{to}/{tool}"), bytes, true)?;
     }
     Ok(())
+}
+
+/// Writes an ELF file without what the options name to another.
+///
+/// # Errors
+/// When `strip` is not there or fails.
+pub(super) fn strip(options: &[&str], from: &Path, to: &Path) -> Result<(), Error> {
+    let program = ["strip", "llvm-strip"].into_iter().find(|name| find(name).is_some());
+    Program::new(program.ok_or(Error::NoStrip)?)
+        .args(options)
+        .arg("-o")
+        .args([to, from])
+        .run()
+        .map(drop)
+        .map_err(Error::Strip)
 }

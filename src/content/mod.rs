@@ -1,6 +1,9 @@
 //! What is in an image: an in-memory tree of kernel, headers, units and
 //! guest programs.
 //!
+//! There is one tree for all formats ([`kernel_tree`]); which of its files an
+//! image holds, and under which names, is its [`Form`].
+//!
 //! Nothing is written here. A [`Rootfs`] maps paths to nodes; the bytes of a
 //! build's files stay where they are until the image is packed. It only says
 //! what matters to an image: kind, bytes, link target and one executable bit;
@@ -12,6 +15,7 @@
 //! has rkt's reboot change, and every header that users name is there.
 
 mod bootable;
+mod form;
 mod guest;
 mod headers;
 mod host_tools;
@@ -20,17 +24,21 @@ mod modules;
 mod rootfs;
 pub(crate) mod scan;
 mod stage1;
+mod tree;
 mod upstream;
+mod vmlinux;
 
 use std::io;
 use std::path::PathBuf;
 
 pub use bootable::{Candidate, Lack};
+pub use form::{Form, STAGE1_MODULES};
 pub use guest::{BIND_HEADERS, GUEST_PROGRAMS, GuestProgram, guest_program, guest_programs_digest};
 pub use kernel_image::{REBOOT_TEXT, own_config, release_in, release_of, restarts};
 pub use modules::{MODULES, kernel_modules, lacking};
 pub use rootfs::{Content, Node, Rootfs};
 pub use stage1::{check, stage1_kvm};
+pub use tree::{CONFIG, KERNEL, Wanted, kernel_tree, tree_of_files, tree_of_stage1};
 pub use upstream::{UPSTREAMS, Upstream};
 
 use crate::report::Fault;

@@ -1,15 +1,14 @@
-//! `usr/lib64/modules/<release>`: everything of a kernel but the kernel.
+//! `usr/lib/modules/<release>`: everything of a kernel but the kernel.
 
 use fs_err as fs;
 
 use super::rootfs::Rootfs;
-use super::{Error, headers};
+use super::{Error, headers, vmlinux};
 use crate::compile::KernelArtifacts;
-use crate::settings::Arch;
+use crate::settings::{Arch, Vmlinux};
 
-/// The folder above the releases. A real `lib/` would hide the symlink that
-/// upstream's root has there, so it is the folder that the symlink leads to.
-pub const MODULES: &str = "usr/lib64/modules";
+/// The folder above the releases in a tree.
+pub const MODULES: &str = "usr/lib/modules";
 
 /// The modules folder of a finished build:
 ///
@@ -20,11 +19,16 @@ pub const MODULES: &str = "usr/lib64/modules";
 /// | `build` | a link to it, where `make -C /lib/modules/<release>/build` looks |
 /// | `System.map`, `config` | of the kernel |
 /// | `provenance.json` | what it was made from, as given |
+/// | `vmlinux`, `vmlinux-<release>` | the uncompressed kernel, on request, and a link to it |
 ///
 /// # Errors
 /// When a piece of the build is absent or can't be read, `strip` fails, or
 /// the kernel says another release.
-pub fn kernel_modules(artifacts: &KernelArtifacts, provenance: &[u8]) -> Result<Rootfs, Error> {
+pub fn kernel_modules(
+    artifacts: &KernelArtifacts,
+    provenance: &[u8],
+    vmlinux: Vmlinux,
+) -> Result<Rootfs, Error> {
     super::kernel_image::check_release(&artifacts.image, &artifacts.release)?;
     let base = format!("{MODULES}/{}", artifacts.release);
     let mut rootfs = Rootfs::new();
@@ -35,6 +39,7 @@ pub fn kernel_modules(artifacts: &KernelArtifacts, provenance: &[u8]) -> Result<
         rootfs.insert_path(&format!("{base}/{name}"), artifacts.build.join(from), false)?;
     }
     rootfs.insert_bytes(&format!("{base}/provenance.json"), provenance.to_vec(), false)?;
+    vmlinux::add(artifacts, vmlinux, &base, &mut rootfs)?;
     rootfs.remove_dangling_links();
     check_complete(artifacts, &base, &rootfs)?;
     Ok(rootfs)

@@ -3,7 +3,7 @@
 use super::guest::{BIND_HEADERS, guest_program};
 use super::kernel_image::restarts;
 use super::upstream::Upstream;
-use super::{Candidate, Error, Rootfs, kernel_modules, release_of};
+use super::{Candidate, Error, Rootfs, release_of};
 use fs_err as fs;
 
 use crate::compile::KernelArtifacts;
@@ -42,15 +42,26 @@ pub fn stage1_kvm(
     provenance: &[u8],
     any_config: bool,
 ) -> Result<Rootfs, Error> {
-    let upstream = Upstream::of(upstream)?;
+    super::tree::stage1_tree(artifacts, upstream, provenance, any_config)
+}
+
+/// Adds what a stage1 has besides the kernel: the drop-in with its program.
+///
+/// # Errors
+/// When the upstream release is unknown, no program is built for the
+/// architecture, or the kernel lacks what rkt needs of it.
+pub(super) fn add(
+    artifacts: &KernelArtifacts,
+    upstream: RktVersion,
+    any_config: bool,
+    tree: &mut Rootfs,
+) -> Result<(), Error> {
+    Upstream::of(upstream)?;
     let arch = artifacts.arch;
     let program = guest_program(BIND_HEADERS, arch).ok_or(Error::NoProgram { arch })?;
-    let mut rootfs = kernel_modules(artifacts, provenance)?;
     check_bootable(artifacts, any_config)?;
-    rootfs.insert_path(upstream.kernel_file, &artifacts.image, false)?;
-    rootfs.insert_bytes(&format!("{PROGRAMS}/{BIND_HEADERS}"), program.bytes, true)?;
-    rootfs.insert_bytes(DROP_IN, drop_in().into_bytes(), false)?;
-    Ok(rootfs)
+    tree.insert_bytes(&format!("{PROGRAMS}/{BIND_HEADERS}"), program.bytes, true)?;
+    tree.insert_bytes(DROP_IN, drop_in().into_bytes(), false)
 }
 
 /// Refuses a kernel that rkt could not boot.

@@ -1,7 +1,8 @@
-//! An image laid out as a folder (`manifest` and `rootfs/`), for a user who
-//! looks at it or changes it (`S1B_ACI_DIR`).
+//! Images laid out as folders: an ACI as `manifest` and `rootfs/`, for a user
+//! who looks at it or changes it (`S1B_ACI_DIR`), and plain files
+//! (`--format dir`).
 
-use std::io;
+use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -10,8 +11,10 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::Error;
 use super::aci::{Manifest, Whole};
+use super::compression::decompressed;
 use crate::content::{Content, Node, Rootfs};
 use crate::fsutil;
+use crate::proc::interrupt;
 
 /// Lays an image out at `into`, in place of one that was laid out there
 /// before. Modes and times are as in the packed image; owners are the
@@ -28,13 +31,66 @@ pub fn write_dir(
     epoch: u64,
     into: &Path,
 ) -> Result<(), Error> {
-    check_replaceable(into)?;
+    put_in_place(into, ACI, |top| lay_out(manifest, rootfs, epoch, top))
+}
+
+/// What is in the folder of an ACI.
+const ACI: &[&str] = &["manifest", "rootfs"];
+/// What is in a folder of plain files.
+const FILES: &[&str] = &["boot", "usr"];
+
+/// Lays the plain files of an archive of ours out at `into`, in place of such
+/// files that were there before.
+///
+/// # Errors
+/// When `into` is something else or can't be written, or the archive is
+/// damaged.
+pub fn unpack_files(archive: impl Read, into: &Path) -> Result<(), Error> {
+    put_in_place(into, FILES, |top| {
+        let plain = decompressed(BufReader::new(archive)).map_err(Error::Damaged)?;
+        unpack_archive(plain, top)
+    })
+}
+
+/// Makes a folder by `fill` and puts it at `into`, whole or not at all. What
+/// is there now may have these names in it and no others.
+pub(super) fn put_in_place(
+    into: &Path,
+    names: &[&str],
+    fill: impl FnOnce(&Path) -> Result<(), Error>,
+) -> Result<(), Error> {
+    check_names(into, names)?;
     let folder = fsutil::parent(into);
     let temporary = fsutil::AtomicFolder::create(folder).map_err(Error::Write)?;
     let top = temporary.path().join("image");
-    lay_out(manifest, rootfs, epoch, &top)?;
+    fill(&top)?;
     exchange(&top, into).map_err(Error::Write)
     // What was there before goes with the temporary folder.
+}
+
+/// Unpacks an archive of ours with its modes and times; owners are the
+/// caller's.
+pub(super) fn unpack_archive(archive: impl Read, top: &Path) -> Result<(), Error> {
+    fs::create_dir_all(top).map_err(Error::Write)?;
+    let mut archive = tar::Archive::new(archive);
+    let (mut folders, mut epoch) = (vec![top.to_owned()], 0);
+    for entry in archive.entries().map_err(Error::Damaged)? {
+        if let Some(signal) = interrupt::requested() {
+            return Err(Error::Interrupted(signal));
+        }
+        let mut entry = entry.map_err(Error::Damaged)?;
+        epoch = entry.header().mtime().map_err(Error::Damaged)?;
+        entry.set_preserve_permissions(true);
+        let path = entry.path().map_err(Error::Damaged)?.into_owned();
+        if !entry.unpack_in(top).map_err(Error::Write)? {
+            return Err(Error::Escape { path: path.display().to_string() });
+        }
+        match entry.header().entry_type() {
+            tar::EntryType::Directory => folders.push(top.join(path)),
+            _ => set_time(&top.join(path), epoch)?,
+        }
+    }
+    folders.iter().rev().try_for_each(|folder| set_time(folder, epoch))
 }
 
 /// Lays a packed image out at `into`, as [`write_dir`] does with one that is
@@ -56,6 +112,10 @@ pub fn lay_out_image(image: &Path, into: &Path) -> Result<(), Error> {
 /// # Errors
 /// When it holds something else, or can't be read.
 pub fn check_replaceable(into: &Path) -> Result<(), Error> {
+    check_names(into, ACI)
+}
+
+fn check_names(into: &Path, names: &[&str]) -> Result<(), Error> {
     let entries = match fs::read_dir(into) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -63,7 +123,7 @@ pub fn check_replaceable(into: &Path) -> Result<(), Error> {
     };
     for entry in entries {
         let name = entry.map_err(Error::Read)?.file_name();
-        if name != "manifest" && name != "rootfs" {
+        if !names.iter().any(|known| name == *known) {
             let (path, found) = (into.to_owned(), name.to_string_lossy().into_owned());
             return Err(Error::Foreign { path, found });
         }

@@ -5,29 +5,61 @@
 //! compression is cut by size alone. An image's id is the digest of the
 //! uncompressed archive, so a recompressed image is the same image.
 //!
+//! Several images come of one pass over the tree ([`write_all`]), each in one
+//! file:
+//!
+//! | format | file |
+//! |---|---|
+//! | `aci` | the image itself |
+//! | `oci` | an archive of the layout, with its one layer first |
+//! | `dir` | a tar of the files, gzipped |
+//!
 //! Nothing here decides where a file goes: [`aci::write`] takes a writer, and
 //! callers give it an [`crate::fsutil::AtomicFile`].
 
 pub mod aci;
+mod archive;
 mod compression;
 mod gzip;
 mod layout;
+pub mod oci;
+mod pass;
+mod target;
 
 use std::io;
+use std::num::NonZero;
 use std::path::PathBuf;
 
 pub use crate::settings::Compression;
-pub use layout::{check_replaceable, lay_out_image, write_dir};
+pub use layout::{check_replaceable, lay_out_image, unpack_files, write_dir};
+pub use target::{Kind, Target, write_all};
 
 use crate::content;
 use crate::digest::Digest;
 use crate::proc::interrupt;
 use crate::report::Fault;
 
+/// How an image is written.
+#[derive(Debug, Clone, Default)]
+pub struct WriteOptions {
+    /// Every entry's time, in seconds since 1970.
+    pub epoch: u64,
+    /// The file's compression. The image's id does not depend on it.
+    pub compression: Compression,
+    /// Byte strings that no file, name or link may hold: the folders of this
+    /// machine. Empty ones are passed over.
+    pub forbidden: Vec<Vec<u8>>,
+    /// Compressing threads; as many as there are processors unless given. The
+    /// file does not depend on it.
+    pub threads: Option<NonZero<usize>>,
+}
+
 /// An image that was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Packed {
-    /// SHA-512 of the uncompressed archive: the image's id.
+    /// The image's id: of an ACI the SHA-512 of the uncompressed archive, of
+    /// an OCI image the SHA-256 of its configuration, of files the SHA-256 of
+    /// the uncompressed archive.
     pub id: Digest,
     /// SHA-256 of the file.
     pub file: Digest,
@@ -154,7 +186,9 @@ impl Error {
             Self::ImageName { .. } => {
                 Some("lower-case words and digits, joined by one of - . _ ~ /".to_owned())
             }
-            Self::Foreign { .. } => Some("set S1B_ACI_DIR to a new or empty folder".to_owned()),
+            Self::Foreign { path, .. } => {
+                Some(format!("name a new or empty folder, or move {} away", path.display()))
+            }
             Self::Leak { .. } => Some(
                 "the build left a path of this machine in that file; build in another folder, or \
                  report it"

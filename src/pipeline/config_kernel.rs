@@ -9,7 +9,7 @@ use crate::content::MODULES;
 use crate::kconfig::{DotConfig, Explanation, Plan, Tree, Value};
 use crate::pack::aci;
 use crate::report::Reporter;
-use crate::settings::{KernelVersion, Settings};
+use crate::settings::{Format, KernelVersion, Settings};
 use crate::store::Store;
 
 use super::kernel::{Prepared, prepare};
@@ -81,11 +81,12 @@ pub fn config_kernel(
 ) -> Result<KernelConfig, Error> {
     let store = Store::new(&settings.cache_dir);
     let plan = plan(settings, &store, refresh, reporter)?;
-    if store.images().get(&plan.image_key).is_some() {
-        let file = store.images().file(&plan.image_key);
-        if let Some(text) = in_image(&file, &settings.release(plan.version)?)? {
-            return found(settings, &plan, text, Origin::Image, Vec::new());
-        }
+    let finished =
+        plan.of(&[Format::Aci]).into_iter().find_map(|aci| store.images().found(&aci.key));
+    if let Some(image) = finished
+        && let Some(text) = in_image(&image.file, &settings.release(plan.version)?)?
+    {
+        return found(settings, &plan, text, Origin::Image, Vec::new());
     }
     let prepared = prepare(settings, &store, &plan, reporter)?;
     in_workspace(settings, &plan, &prepared, reporter)

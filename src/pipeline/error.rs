@@ -1,9 +1,6 @@
 use crate::report::Fault;
 use crate::{compile, container, content, kconfig, pack, settings, source, store, vm};
 
-const STORAGE_HINT: &str =
-    "free some space, or set S1B_CACHE_DIR to a folder that you may write, on a larger disk";
-
 /// A failure of any room. It is told as the room tells it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -34,9 +31,9 @@ pub enum Error {
     /// Something that the user named is not there, or not what it should be.
     #[error("{what} {}: {why}", path.display())]
     Missing { what: &'static str, path: std::path::PathBuf, why: String, hint: String },
-    /// An image's file that is none, or no place for what is in it.
+    /// An image that is none, or is damaged, or no place for what is in it.
     #[error("can't take the kernel out of {}", path.display())]
-    Image { path: std::path::PathBuf, source: pack::Error },
+    Image { path: std::path::PathBuf, source: container::Error },
     /// An image's file that can't be read.
     #[error("can't read the image {}", path.display())]
     Unreadable { path: std::path::PathBuf, source: pack::Error },
@@ -72,11 +69,9 @@ impl Error {
             Self::Kconfig(error) => error.fault(),
             Self::Compile(error) => error.fault(),
             Self::Content(error) => error.fault(),
-            Self::Pack(error)
-            | Self::Image { source: error, .. }
-            | Self::Unreadable { source: error, .. } => error.fault(),
+            Self::Pack(error) | Self::Unreadable { source: error, .. } => error.fault(),
             Self::Store(error) => error.fault(),
-            Self::Container(error) => error.fault(),
+            Self::Container(error) | Self::Image { source: error, .. } => error.fault(),
             Self::Vm(error) => error.fault(),
             Self::Missing { .. } | Self::NoImage { .. } => Fault::NotFound,
             Self::Run { fault, .. } => *fault,
@@ -98,17 +93,14 @@ impl Error {
             Self::Compile(error) => error.hint(),
             Self::Content(error) => error.hint(),
             Self::Pack(error) => error.hint(),
-            Self::Image { source, .. } => source.hint().or_else(|| {
-                Some(match source.fault() {
-                    Fault::Storage => STORAGE_HINT.into(),
-                    _ => "build or fetch the image anew".into(),
-                })
-            }),
             Self::Unreadable { source, .. } => source.hint().or_else(|| {
                 Some("name the file of an image, or the id of one in the store".into())
             }),
             Self::Store(error) => error.hint(),
             Self::Container(error) => error.hint(),
+            Self::Image { source, .. } => source.hint().or_else(|| {
+                Some("build or fetch the image anew, or name another with --stage1-path".into())
+            }),
             Self::Vm(error) => error.hint(),
             Self::Missing { hint, .. } | Self::NoImage { hint, .. } => Some(hint.clone()),
             Self::Run { hint, .. } => hint.clone(),

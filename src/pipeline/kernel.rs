@@ -6,7 +6,7 @@ use crate::kconfig::{self, DotConfig, Fragment, Severity, Tree};
 use crate::report::{Reporter, Stage};
 use crate::settings::{Insecure, Settings};
 use crate::source::{self, Outcome, Patch};
-use crate::store::{SourceStamp, Store, Workspace};
+use crate::store::{self, SourceStamp, Store, Workspace};
 
 use super::Error;
 use super::plan::{BuildPlan, wanted};
@@ -76,7 +76,7 @@ pub(super) fn prepare(
     let arch = settings.arch.kernel();
     let workspace = Workspace::claim(&folder, digest, arch, &plan.kernel_key, reporter)?;
     reporter.detail(format!("workspace {}", workspace.root().display()));
-    let stamp = unpacked(&workspace, plan, reporter)?;
+    let stamp = unpacked(store, &workspace, plan, reporter)?;
     let tree = workspace.tree();
     let fixes = compile::fixes::applicable(&tree, &plan.toolchain, settings.arch)?;
     for fix in &fixes {
@@ -114,6 +114,7 @@ pub(super) fn make(
 /// The unpacked source. Patches that an earlier build applied may be in it:
 /// [`source::apply_series`] knows them.
 fn unpacked(
+    store: &Store,
     workspace: &Workspace,
     plan: &BuildPlan,
     reporter: &dyn Reporter,
@@ -123,6 +124,12 @@ fn unpacked(
         return Ok(stamp);
     }
     workspace.clear()?;
+    if let source::Source::Tarball(archive) = &plan.source {
+        // The user's own is what it is; ours must be what was verified.
+        if archive.path.starts_with(store.downloads()) {
+            store::check_archive(&archive.path, digest)?;
+        }
+    }
     let unpacked = source::unpack_source(&plan.source, &workspace.tree(), reporter)?;
     let stamp = SourceStamp { digest: digest.clone(), epoch: unpacked.epoch };
     workspace.set_source(&stamp)?;

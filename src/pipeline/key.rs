@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::compile::{Toolchain, fixes};
 use crate::digest::Digest;
 use crate::kconfig;
-use crate::settings::Settings;
+use crate::settings::{Compression, Format, Settings, Vmlinux};
 use crate::source;
 
 /// Everything that reaches the kernel, its headers, its tools and the
@@ -46,7 +46,7 @@ impl KernelKey<'_> {
     }
 }
 
-/// Everything that reaches the image.
+/// Everything that reaches an ACI.
 #[derive(Debug, Serialize)]
 pub struct ImageKey<'a> {
     /// Counts up when the same inputs come out otherwise than before.
@@ -61,6 +61,9 @@ pub struct ImageKey<'a> {
     pub compression: &'a str,
     /// The programs of ours that come along.
     pub programs: Digest,
+    /// The uncompressed kernel, if it comes along.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vmlinux: Option<&'a str>,
 }
 
 impl<'a> ImageKey<'a> {
@@ -77,6 +80,7 @@ impl<'a> ImageKey<'a> {
             upstream: settings.upstream.to_string(),
             compression: settings.compression.as_str(),
             programs,
+            vmlinux: vmlinux(settings),
         }
     }
 
@@ -85,6 +89,54 @@ impl<'a> ImageKey<'a> {
     pub fn digest(&self) -> Digest {
         digest(self)
     }
+}
+
+/// Everything that reaches an image of kernel and headers alone, of which
+/// rkt knows nothing.
+#[derive(Debug, Serialize)]
+pub struct PlainKey<'a> {
+    /// Counts up when the same inputs come out otherwise than before.
+    pub format: u32,
+    /// The kind of image.
+    pub kind: &'a str,
+    /// The kernel's key.
+    pub kernel: &'a Digest,
+    /// The image's name.
+    pub name: &'a str,
+    /// Whether its layer is compressed.
+    pub compressed: bool,
+    /// The uncompressed kernel, if it comes along.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vmlinux: Option<&'a str>,
+}
+
+impl<'a> PlainKey<'a> {
+    /// The current format.
+    pub const FORMAT: u32 = 1;
+
+    /// The key of a kernel's image of this kind.
+    #[must_use]
+    pub fn new(kind: Format, kernel: &'a Digest, settings: &'a Settings) -> Self {
+        Self {
+            format: Self::FORMAT,
+            kind: kind.as_str(),
+            kernel,
+            name: &settings.image_name,
+            // Files lie in the store as they do whatever the setting says.
+            compressed: kind == Format::Dir || settings.compression != Compression::None,
+            vmlinux: vmlinux(settings),
+        }
+    }
+
+    /// The digest that names the finished image.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        digest(self)
+    }
+}
+
+fn vmlinux(settings: &Settings) -> Option<&'static str> {
+    (settings.vmlinux != Vmlinux::None).then(|| settings.vmlinux.as_str())
 }
 
 /// Fields are written in the order of their declaration: equal values are

@@ -1,18 +1,21 @@
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::compile::{self, Toolchain, Wanted};
 use crate::content;
 use crate::digest::Digest;
+use crate::fsutil::Hold;
 use crate::kconfig;
 use crate::report::Reporter;
 use crate::settings::{
-    Insecure, KernelRequest, KernelVersion, Key, Origin, ProviderName, Settings,
+    Format, Insecure, KernelRequest, KernelVersion, Key, Origin, ProviderName, Settings, Vmlinux,
 };
 use crate::source::{self, Patch, Patience, Provider, Source};
 use crate::store::Store;
 
 use super::Error;
-use super::key::{ImageKey, KernelKey};
+use super::key::{ImageKey, KernelKey, PlainKey};
 
 /// The change that every kernel of a stage1 image needs: systemd ends a pod
 /// with a halt, and a halted machine is one that hangs for ever.
@@ -39,26 +42,38 @@ pub struct BuildPlan {
     pub inputs: serde_json::Value,
     /// Names the finished kernel.
     pub kernel_key: Digest,
+    /// An image of each format, whether it is asked for or not.
+    pub images: Vec<PlannedImage>,
+    /// Keeps the source's archive in the store.
+    _held: Option<Hold>,
+}
+
+/// An image that can be made of the kernel.
+#[derive(Debug, Clone, Serialize)]
+pub struct PlannedImage {
+    /// Its format.
+    pub format: Format,
+    /// Its file or folder's name.
+    pub file: String,
     /// Names the finished image.
-    pub image_key: Digest,
-    file_name: String,
+    pub key: Digest,
 }
 
 impl BuildPlan {
-    /// The image's file name.
+    /// The images of these formats, in their order.
     #[must_use]
-    pub fn file_name(&self) -> &str {
-        &self.file_name
+    pub fn of(&self, formats: &[Format]) -> Vec<&PlannedImage> {
+        let of = |format: &Format| self.images.iter().find(|image| image.format == *format);
+        formats.iter().filter_map(of).collect()
     }
 
     /// All that is known before anything is done, for people and programs.
     #[must_use]
-    pub fn explain(&self) -> serde_json::Value {
+    pub fn explain(&self, formats: &[Format]) -> serde_json::Value {
         serde_json::json!({
             "version": self.version,
-            "file": self.file_name,
             "kernel_key": self.kernel_key,
-            "image_key": self.image_key,
+            "images": self.of(formats),
             "inputs": self.inputs,
         })
     }
@@ -82,6 +97,7 @@ pub fn plan(
     let version = resolved.version;
     settings.release(version)?;
     let config = config(settings, &version)?;
+    check_vmlinux(settings, &config)?;
     let toolchain = Toolchain::detect(&wanted(settings, version, &config))?;
     if !source::is_here(&resolved, &options)? {
         super::tools::check(settings, version, &config)?;
@@ -90,6 +106,22 @@ pub fn plan(
     let source = source::fetch(&resolved, &options, reporter)?;
     assemble(settings, Parts { version, source, patches, config, toolchain })
 }
+
+/// Debug information that nobody asked the compiler for is not there.
+fn check_vmlinux(settings: &Settings, config: &kconfig::Plan) -> Result<(), Error> {
+    if settings.vmlinux != Vmlinux::Debug || DEBUG_INFO.iter().any(|name| config.asks_for(name)) {
+        return Ok(());
+    }
+    Err(Error::Usage {
+        problem: "S1B_VMLINUX=debug: the configuration has no debug information".to_owned(),
+        hint: "add it with --features btf, or take --vmlinux stripped".to_owned(),
+    })
+}
+
+/// The symbols that ask for debug information; from 5.18 on it is a choice
+/// (`lib/Kconfig.debug`).
+const DEBUG_INFO: [&str; 4] =
+    ["DEBUG_INFO", "DEBUG_INFO_DWARF_TOOLCHAIN_DEFAULT", "DEBUG_INFO_DWARF4", "DEBUG_INFO_DWARF5"];
 
 /// Which kernel is asked for. With a source of the user's own, the project's
 /// default says nothing: a version counts only if the user gave it, too.
@@ -228,20 +260,36 @@ fn assemble(settings: &Settings, parts: Parts) -> Result<BuildPlan, Error> {
     };
     let kernel_key = kernel.digest();
     let programs = content::guest_programs_digest(settings.arch);
-    let image = ImageKey::new(&kernel_key, settings, programs);
-    let image_key = image.digest();
-    let inputs = serde_json::json!({ "kernel": kernel, "image": image });
-    let file_name = format!("stage1-kvm-{}-linux-{version}.aci", settings.upstream);
+    let aci = ImageKey::new(&kernel_key, settings, programs);
+    let plain = |format| PlainKey::new(format, &kernel_key, settings);
+    let (oci, dir) = (plain(Format::Oci), plain(Format::Dir));
+    let image = |format, file, key| PlannedImage { format, file, key };
+    let images = vec![
+        image(
+            Format::Aci,
+            format!("stage1-kvm-{}-linux-{version}.aci", settings.upstream),
+            aci.digest(),
+        ),
+        image(Format::Oci, format!("linux-{version}.oci"), oci.digest()),
+        image(Format::Dir, format!("linux-{version}"), dir.digest()),
+    ];
+    let inputs = serde_json::json!({
+        "kernel": kernel,
+        "images": { "aci": aci, "oci": oci, "dir": dir },
+    });
     Ok(BuildPlan {
         version,
         patches,
         btf: config.asks_for(BTF),
         inputs,
         kernel_key,
-        image_key,
-        file_name,
+        images,
         config: config.clone(),
         toolchain: toolchain.clone(),
+        _held: match &source {
+            Source::Tarball(archive) => Hold::of(&archive.path),
+            Source::Tree(_) => None,
+        },
         source: source.clone(),
     })
 }

@@ -38,7 +38,7 @@ pub use layers::{Given, Origin};
 pub use sources::Sources;
 pub use syntax::{Position, quote};
 pub use table::{BuiltIn, Key, SETTINGS, Setting, nearest_name, reference_markdown};
-pub use value::{Compression, Features, Format, Insecure, ProviderName, UnknownWord};
+pub use value::{Compression, Features, Format, Insecure, ProviderName, UnknownWord, Vmlinux};
 pub use version::{KernelRequest, KernelVersion, NotAVersion, RktVersion, Series};
 
 use crate::digest::Digest;
@@ -76,8 +76,10 @@ pub struct Settings {
     pub upstream: RktVersion,
     /// The name in the image's manifest.
     pub image_name: String,
-    /// The kind of image.
-    pub format: Format,
+    /// The kinds of image, in this order; never empty.
+    pub formats: Vec<Format>,
+    /// Whether the image has the uncompressed kernel, too.
+    pub vmlinux: Vmlinux,
     /// How the image is compressed.
     pub compression: Compression,
     /// Where finished images go.
@@ -138,7 +140,8 @@ impl Settings {
             extra_patch_urls: values.get(Key::ExtraKernelPatchUrls, value::urls)?,
             upstream: values.get(Key::UpstreamStage1KvmVersion, value::parsed)?,
             image_name: values.get(Key::ImageName, value::image_name)?,
-            format: values.get(Key::Format, value::word)?,
+            formats: values.get(Key::Format, value::formats)?,
+            vmlinux: values.get(Key::Vmlinux, value::word)?,
             compression: values.get(Key::Compression, value::word)?,
             out_dir: values.path(Key::OutDir)?,
             jobs: values.get(Key::Jobs, value::jobs)?,

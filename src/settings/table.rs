@@ -114,12 +114,17 @@ settings! {
             Text("kinvolk.io/aci/rkt/stage1-kvm"),
             "The name in the image's manifest",
             "Lower case letters and digits, with single `- . _ ~ /` between them.";
-        Format: "S1B_FORMAT" "format" Some("FORMAT"), Text("aci"),
-            "The kind of image to write",
-            "`aci`.";
+        Format: "S1B_FORMAT" "format" Some("LIST"), Text("aci"),
+            "The kinds of image to write",
+            "`aci`, `oci` (an OCI image layout) and `dir` (plain files), separated by commas or \
+             blanks; all from one tree.";
+        Vmlinux: "S1B_VMLINUX" "vmlinux" Some("FORM"), Text("none"),
+            "Whether the image has the uncompressed kernel, too",
+            "`none`, `stripped` (its symbols and BTF stay) or `debug` (with debug information, \
+             which needs `--features btf`).";
         Compression: "S1B_COMPRESSION" "compression" Some("METHOD"), Text("gzip"),
             "How the image is compressed",
-            "`gzip`, `xz` or `none`.";
+            "`gzip`, `xz` or `none`. An OCI layer knows no xz: it is gzip then.";
         OutDir: "S1B_OUT_DIR" "out-dir" Some("FOLDER"), Text("aci-files/"),
             "Where the finished images go",
             "";

@@ -64,8 +64,37 @@ macro_rules! words {
 words! {
     /// The kind of an image's file.
     Format is "an image format" {
-        /// App Container Image.
+        /// App Container Image, a `stage1-kvm` for rkt.
         Aci "aci",
+        /// OCI image layout.
+        Oci "oci",
+        /// Plain files.
+        Dir "dir",
+    }
+}
+
+impl serde::Serialize for Format {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for Format {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text: std::borrow::Cow<'de, str> = serde::Deserialize::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+words! {
+    /// Whether an image has the uncompressed kernel, too.
+    Vmlinux is "a form of vmlinux" {
+        /// It has not.
+        None "none",
+        /// Without debug information; its symbols and BTF stay.
+        Stripped "stripped",
+        /// As the linker left it.
+        Debug "debug",
     }
 }
 
@@ -234,20 +263,31 @@ pub(super) fn image_name(text: &str) -> Result<String, Wrong> {
     ))
 }
 
-/// Words of a closed set, in the order of the text, each once.
 pub(super) fn providers(text: &str) -> Result<Vec<ProviderName>, Wrong> {
-    let mut providers = Vec::new();
+    each_once(text, "name each source once", "name kernel.org, debian or both")
+}
+
+pub(super) fn formats(text: &str) -> Result<Vec<Format>, Wrong> {
+    each_once(text, "name each format once", "name aci, oci, dir or several of them")
+}
+
+/// Words of a closed set, in the order of the text, each once; at least one.
+fn each_once<T>(text: &str, once: &str, some: &str) -> Result<Vec<T>, Wrong>
+where
+    T: FromStr<Err = UnknownWord> + PartialEq,
+{
+    let mut words = Vec::new();
     for item in items(text) {
-        let provider = item.parse()?;
-        if providers.contains(&provider) {
-            return Err(Wrong::new(format!("'{item}' is there twice"), "name each source once"));
+        let word = item.parse()?;
+        if words.contains(&word) {
+            return Err(Wrong::new(format!("'{item}' is there twice"), once));
         }
-        providers.push(provider);
+        words.push(word);
     }
-    if providers.is_empty() {
-        return Err(Wrong::new("the list is empty", "name kernel.org, debian or both"));
+    if words.is_empty() {
+        return Err(Wrong::new("the list is empty", some));
     }
-    Ok(providers)
+    Ok(words)
 }
 
 pub(super) fn insecure(text: &str) -> Result<BTreeSet<Insecure>, Wrong> {
@@ -304,6 +344,9 @@ mod tests {
         assert_eq!(hint(providers("debain").unwrap_err()), "did you mean 'debian'?");
         assert!(providers("debian debian").is_err());
         assert!(providers(" ,").is_err());
+        assert_eq!(formats("oci,aci"), Ok(vec![Format::Oci, Format::Aci]));
+        assert_eq!(hint(formats("aci,ocy").unwrap_err()), "did you mean 'oci'?");
+        assert!(formats("dir dir").is_err() && formats("").is_err());
 
         assert_eq!(insecure(""), Ok(BTreeSet::new()));
         assert_eq!(insecure("patch,source").map(|set| set.len()), Ok(2));

@@ -13,14 +13,30 @@
 //!   work-v1/<source>-<arch>.objects.json   how many objects its whole builds had
 //!   work-v1/<...>.lock            held by the builder that uses the workspace
 //!   work-v1/<...>.make.lock       held by it, make and the compilers
-//!   images-v1/<key>/              image.aci and record.json, renamed in as one
+//!   images-v1/<key>/              one image, renamed in as one; its date is its last use
+//!     image.aci                   its only file: the ACI itself,
+//!     image.oci.tar               or the archive of an OCI layout,
+//!     image.tar.gz                or plain files
+//!     record.json                 format, id, name, labels, digest of the file
 //!     placed.json, laid-out.json  what its copies elsewhere had for stamps
+//!   images-v1/<kernel key>.lock   held while images of that kernel are being made
 //!   kernels-v1/<file's digest>/   a kernel and its folder, taken out of an image to be booted
+//!     files.json                  the digests of the files there
 //!   kernels-v1/<digest>.vmlinux   the kernel proper of a bzImage of the user's own
 //!   host-v1/kvm.json              whether guests run under KVM on this host
-//!   images-v1/<key>.lock          held while that image is being made
 //!   containers-v1/                container images (laid out by `container`)
 //! ```
+//!
+//! What is in use is known by a lock: a workspace, or a download under way,
+//! by the lock beside it; an image, a kernel under a machine, an unpacked
+//! container and an archive that is read by a shared lock on the file or
+//! folder itself ([`crate::fsutil::Hold`]). [`tidy`] removes nothing without
+//! having taken that lock for itself.
+//!
+//! Every image is checked against its record before it is copied, written to
+//! elsewhere or opened to be booted, and every archive before it is unpacked.
+//! What has other bytes than it was made with is named and removed, and
+//! `pipeline` makes or fetches it again.
 //!
 //! A folder's name carries the version of its layout: a newer layout gets a
 //! new name, and never misreads an old one. Everything becomes visible by a
@@ -28,16 +44,26 @@
 //! next one that holds the lock. What a killed builder left running keeps the
 //! second lock of its workspace until it is done.
 
+mod check;
+mod gc;
 mod images;
+mod placed;
+mod sealed;
 mod workspace;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::digest::Digest;
+use crate::fsutil::{self, Hold};
+use crate::pack;
 use crate::proc::interrupt;
 use crate::report::{Fault, text};
 
-pub use images::{Found, ImageStore, Record};
+pub use check::{Checked, archive as check_archive, check};
+pub use gc::{Bucket, Item, Limits, Tidied, tidy};
+pub use images::{Found, ImageStore, NewImage, Record};
+pub use sealed::seal;
 pub use workspace::{SourceStamp, Workspace, source_tree, source_trees};
 
 /// Something in the store could not be read or written.
@@ -50,6 +76,39 @@ pub enum Error {
         doing: String,
         /// Why it failed; names the path.
         source: io::Error,
+    },
+    /// An image that can't be written to its place.
+    #[error(transparent)]
+    Pack(#[from] pack::Error),
+    /// A file of the store has other bytes than it was made with.
+    #[error("{} is damaged: it has {found}, and was made with {expected}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What it was made with.
+        expected: Digest,
+        /// What it has.
+        found: Digest,
+    },
+    /// No image has an id that begins so.
+    #[error("no image in the store is {id}")]
+    NoImage {
+        /// What was asked for.
+        id: String,
+    },
+    /// Several ids begin so.
+    #[error("{} images have an id that begins with {id}: {}", ids.len(), ids.join(", "))]
+    Ambiguous {
+        /// What was asked for.
+        id: String,
+        /// The ids.
+        ids: Vec<String>,
+    },
+    /// It can't be removed as long as somebody uses it.
+    #[error("{} is in use by another process", path.display())]
+    InUse {
+        /// The file or folder.
+        path: PathBuf,
     },
     /// Asked to stop while waiting for another process.
     #[error("stopped by {0} while waiting for another build")]
@@ -69,7 +128,10 @@ impl Error {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Io { .. } => Fault::Storage,
+            Self::Io { .. } | Self::InUse { .. } => Fault::Storage,
+            Self::Pack(error) => error.fault(),
+            Self::Damaged { .. } => Fault::Archive,
+            Self::NoImage { .. } | Self::Ambiguous { .. } => Fault::NotFound,
             Self::Interrupted(signal) => (*signal).into(),
         }
     }
@@ -77,8 +139,21 @@ impl Error {
     /// The change that mends it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
-        let Self::Io { source, .. } = self else { return None };
-        text::storage_hint(source)
+        match self {
+            Self::Io { source, .. } => text::storage_hint(source),
+            Self::Pack(error) => error.hint(),
+            Self::Damaged { .. } => Some(
+                "stage1-builder images verify --repair removes what is damaged; it is made again \
+                 when it is asked for"
+                    .to_owned(),
+            ),
+            Self::NoImage { .. } => Some(
+                "give at least eight digits of an id that `stage1-builder images` lists".to_owned(),
+            ),
+            Self::Ambiguous { .. } => Some("give more of the digits".to_owned()),
+            Self::InUse { .. } => Some("try again when it has ended".to_owned()),
+            Self::Interrupted(_) => None,
+        }
     }
 }
 
@@ -131,9 +206,32 @@ impl Store {
         self.root.join("host-v1")
     }
 
+    /// Removes the kernel that was taken out of an image's file to be booted,
+    /// if there is one and nobody runs on it.
+    ///
+    /// # Errors
+    /// When it can't be removed.
+    pub fn forget_kernel(&self, file: &Digest) -> Result<(), Error> {
+        match discard(&self.kernels().join(file.hex())) {
+            // Whoever runs on it has it as long as that takes.
+            Err(Error::InUse { .. }) => Ok(()),
+            other => other,
+        }
+    }
+
     /// The finished images.
     #[must_use]
     pub fn images(&self) -> ImageStore {
         ImageStore::new(self.root.join("images-v1"))
     }
+}
+
+/// Removes a file or folder that nobody uses.
+fn discard(path: &Path) -> Result<(), Error> {
+    let removing = || Error::io(format!("can't remove {}", path.display()));
+    let alone = Hold::alone(path).map_err(removing())?;
+    if alone.is_none() && path.exists() {
+        return Err(Error::InUse { path: path.to_owned() });
+    }
+    fsutil::remove_all(path).map_err(removing())
 }

@@ -69,6 +69,7 @@ impl Workspace {
             fs::create_dir_all(&root).map_err(Error::io("can't make a workspace"))?;
             let workspace = Self { root, children, _own: own };
             workspace.sweep()?;
+            fsutil::touch(workspace.root());
             return Ok(workspace);
         }
         unreachable!("the numbers don't end")

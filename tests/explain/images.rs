@@ -7,7 +7,7 @@ use serde_json::json;
 use stage1_builder::content::{Content, Node, Rootfs, UPSTREAMS, stage1_kvm};
 use stage1_builder::pack::aci::{self, DEFAULT_NAME, Manifest, WriteOptions};
 use stage1_builder::report::Silent;
-use stage1_builder::settings::Arch;
+use stage1_builder::settings::{Arch, Format};
 
 use super::little::{EPOCH, RELEASE, little_build};
 
@@ -96,9 +96,10 @@ pub(crate) fn in_store(cache: &Path, image: &Path, kernel: &str) -> String {
     let summary = aci::read_file(image, |_, _| Ok(())).unwrap();
     let bytes = fs::read(image).unwrap();
     let store = Store::new(cache).images();
-    let mut new = store.start(&Digest::sha256(kernel.as_bytes())).unwrap();
+    let mut new = store.start(&Digest::sha256(kernel.as_bytes()), Format::Aci).unwrap();
     std::io::Write::write_all(new.file(), &bytes).unwrap();
     let record = Record {
+        format: Format::Aci,
         id: summary.id.clone(),
         file: Digest::sha256(&bytes),
         size: bytes.len() as u64,
@@ -106,6 +107,7 @@ pub(crate) fn in_store(cache: &Path, image: &Path, kernel: &str) -> String {
         kernel: kernel.to_owned(),
         release: format!("{kernel}-kinvolk-v1"),
         labels: std::collections::BTreeMap::new(),
+        source: String::new(),
     };
     new.commit(&record).unwrap();
     summary.id.to_string().replace(':', "-")

@@ -19,6 +19,8 @@ mod little;
 mod render;
 
 mod contents;
+mod exported;
+mod formats;
 mod module;
 mod refused;
 mod rendered;

@@ -9,7 +9,7 @@ use stage1_builder::pack::aci::{self};
 use stage1_builder::pack::{Compression, write_dir};
 use stage1_builder::proc::Program;
 use stage1_builder::report::Silent;
-use stage1_builder::settings::KernelVersion;
+use stage1_builder::settings::{KernelVersion, Vmlinux};
 
 use super::{EPOCH, artifacts_in, manifest, newest, options, run};
 
@@ -30,7 +30,7 @@ fn compile_a_module(tree: &Path) {
     let release = release.trim();
     let version = release.split('-').next().unwrap().parse().unwrap();
     let artifacts = artifacts_in(tree.to_owned(), version, release);
-    let rootfs = kernel_modules(&artifacts, b"{}").unwrap();
+    let rootfs = kernel_modules(&artifacts, b"{}", Vmlinux::None).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let into = folder.path().join("aci");
     write_dir(&manifest(&artifacts, newest()), &rootfs, EPOCH, &into).unwrap();
@@ -48,7 +48,7 @@ fn compile_a_module(tree: &Path) {
     fs::create_dir_all(&module).unwrap();
     fs::write(module.join("Makefile"), "obj-m := hello.o\n").unwrap();
     fs::write(module.join("hello.c"), HELLO).unwrap();
-    let build = into.join("rootfs/usr/lib64/modules").join(release).join("build");
+    let build = into.join("rootfs/usr/lib/modules").join(release).join("build");
     let hidden = format!(
         "mount -t tmpfs none {} && make -C {} M={} modules",
         tree.display(),

@@ -6,6 +6,7 @@ use stage1_builder::content::{Error as ContentError, Rootfs, kernel_modules, sta
 use stage1_builder::pack::Compression;
 use stage1_builder::pack::aci::{self};
 use stage1_builder::report::Silent;
+use stage1_builder::settings::Vmlinux;
 
 use super::{little_build, manifest, newest, options, pack};
 
@@ -38,7 +39,7 @@ fn what_is_absent_from_a_build_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let artifacts = little_build(folder.path());
         fs::remove_file(artifacts.build.join(removed)).unwrap();
-        let error = kernel_modules(&artifacts, b"{}").unwrap_err();
+        let error = kernel_modules(&artifacts, b"{}", Vmlinux::None).unwrap_err();
         assert!(matches!(&error, ContentError::Incomplete { path } if path == named), "{error}");
     }
 }

@@ -18,6 +18,7 @@ mod bench;
 mod container;
 mod ending;
 mod environment;
+mod formats;
 mod hostile;
 mod input;
 mod library;

@@ -5,7 +5,9 @@ mod read;
 mod whole;
 mod write;
 
+pub use crate::pack::WriteOptions;
 pub use manifest::{DEFAULT_NAME, Dependency, Manifest, NameValue, is_image_name};
 pub use read::{Entry, Kind, Summary, read, read_file};
 pub use whole::Whole;
-pub use write::{WriteOptions, write};
+pub use write::write;
+pub(super) use write::{begin, packed, shape};

@@ -5,16 +5,17 @@
 //! each image, under the digest of the image's file.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 
 use crate::digest::Digest;
-use crate::fsutil::{self, AtomicFolder, Lock};
-use crate::pack::aci;
+use crate::fsutil::{self, AtomicFolder, Hold, Lock};
+use crate::http::Patience;
 use crate::proc::interrupt;
 use crate::report::Reporter;
+use crate::settings::Arch;
 use crate::{container, content, store, vm};
 
 use super::super::Error;
@@ -34,38 +35,97 @@ pub(super) struct Boot {
     pub(super) release: String,
 }
 
-/// The kernel of this image, taken out if it is not there yet.
+/// Where kernels lie that were taken out of their images, and what else that
+/// takes.
+pub(super) struct Bench<'a> {
+    pub(super) store: &'a store::Store,
+    pub(super) arch: Arch,
+}
+
+/// The kernel of this image, taken out if it is not there yet, and what keeps
+/// it there. `check` is asked before an image is opened.
 pub(super) fn provide(
-    folder: &Path,
-    image: &Path,
+    bench: &Bench<'_>,
+    image: &container::KernelImage,
+    shown: &Path,
     digest: &Digest,
+    check: impl FnOnce() -> Result<(), Error>,
     reporter: &dyn Reporter,
-) -> Result<Boot, Error> {
+) -> Result<(Boot, Hold), Error> {
+    let folder = bench.store.kernels();
     let target = folder.join(digest.hex());
-    if let Some(boot) = found(&target) {
-        return Ok(boot);
+    if let Some(held) = held(&target) {
+        return Ok(held);
     }
     let doing = || store::Error::io("can't take a kernel out of its image");
     let lock = folder.join(format!("{}.lock", digest.hex()));
     let _lock = Lock::acquire(&lock, || {}, || interrupt::requested().is_some()).map_err(doing())?;
-    if let Some(boot) = found(&target) {
-        return Ok(boot);
+    if let Some(held) = held(&target) {
+        return Ok(held);
     }
-    reporter.detail(format!("taking the kernel out of {}", image.display()));
-    let making = AtomicFolder::create(folder).map_err(doing())?;
-    let kernel = making.path().join(KERNEL);
-    take_kernel(image, &kernel)?;
-    unpack_kernel(&kernel, &making.path().join(VMLINUX)).map_err(doing())?;
-    let file = create(&making.path().join(IMAGE)).map_err(doing())?;
-    let file = container::stage1_rootfs(image, file)?;
-    file.sync_all().map_err(doing())?;
+    check()?;
+    reporter.detail(format!("taking the kernel out of {}", shown.display()));
+    let making = AtomicFolder::create(&folder).map_err(doing())?;
+    take(bench, image, shown, making.path())?;
+    // What is there and not whole is of no use.
+    fsutil::remove_all(&target).map_err(doing())?;
     making.commit(&target).map_err(doing())?;
-    found(&target).ok_or_else(|| Error::Missing {
+    held(&target).ok_or_else(|| Error::Missing {
         what: "the image",
-        path: image.to_owned(),
+        path: shown.to_owned(),
         why: "its kernel does not say its release".to_owned(),
         hint: "build it anew".to_owned(),
     })
+}
+
+/// Writes kernel, unpacked kernel and the rest of the image to a folder.
+fn take(
+    bench: &Bench<'_>,
+    image: &container::KernelImage,
+    shown: &Path,
+    to: &Path,
+) -> Result<(), Error> {
+    let doing = || store::Error::io("can't take a kernel out of its image");
+    let kernel = to.join(KERNEL);
+    let mut write = |bytes: &mut dyn Read| {
+        let mut file = fs::File::create(&kernel)?;
+        io::copy(bytes, &mut file)?;
+        file.sync_all()
+    };
+    let folder = bench.store.containers();
+    let options = container::Options {
+        folder: &folder,
+        arch: bench.arch,
+        pull: container::PullPolicy::Never,
+        insecure_http: false,
+        insecure_tls: false,
+        credentials: None,
+        limits: container::Limits::default(),
+        patience: Patience::default(),
+    };
+    let file = create(&to.join(IMAGE)).map_err(doing())?;
+    let unpacked = image.unpack(file, &options, &mut write);
+    let file = unpacked.map_err(|source| Error::Image { path: shown.to_owned(), source })?;
+    file.sync_all().map_err(doing())?;
+    if !kernel.is_file() {
+        return Err(Error::Missing {
+            what: "the image",
+            path: shown.to_owned(),
+            why: "there is no kernel in it".to_owned(),
+            hint: "--stage1-path takes an image of a kernel; a container's goes without the option"
+                .to_owned(),
+        });
+    }
+    unpack_kernel(&kernel, &to.join(VMLINUX)).map_err(doing())?;
+    Ok(store::seal(to)?)
+}
+
+/// What lies there, kept from being tidied away.
+fn held(target: &Path) -> Option<(Boot, Hold)> {
+    let hold = Hold::of(target)?;
+    let boot = found(target)?;
+    fsutil::touch(target);
+    Some((boot, hold))
 }
 
 /// What lies there is whole: it came by a rename.
@@ -94,32 +154,6 @@ fn unpack_kernel(bzimage: &Path, to: &Path) -> io::Result<()> {
         Some(kernel) => fsutil::write_atomic(to, &kernel),
         None => Ok(()),
     }
-}
-
-/// Writes the one file of the image that is its kernel.
-fn take_kernel(image: &Path, to: &Path) -> Result<(), Error> {
-    let mut taken = false;
-    aci::read_file(image, |entry, bytes| {
-        // Under either of the names that rkt's releases know.
-        if !taken && matches!(entry.path.as_str(), "kernel_image" | "bzImage") {
-            let mut file = create(to)?;
-            io::copy(bytes, &mut file)?;
-            file.sync_all()?;
-            taken = true;
-        }
-        Ok(())
-    })
-    .map_err(|source| Error::Image { path: image.to_owned(), source })?;
-    if taken {
-        return Ok(());
-    }
-    Err(Error::Missing {
-        what: "the image",
-        path: image.to_owned(),
-        why: "there is no kernel in it".to_owned(),
-        hint: "--stage1-path takes an image of a kernel; a container's goes without the option"
-            .to_owned(),
-    })
 }
 
 fn create(path: &Path) -> io::Result<File> {

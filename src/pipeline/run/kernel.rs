@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::container::KernelImage;
 use crate::content;
-use crate::digest::Digest;
+use crate::fsutil::Hold;
 use crate::report::{Fault, Reporter};
-use crate::settings::{Arch, KernelVersion, Settings};
-use crate::store::{Found, Store};
+use crate::settings::{Arch, Format, KernelVersion, Settings};
+use crate::store::{self, Found, Store};
 use crate::vm;
 
-use super::super::{Error, in_store, plan};
-use super::boot;
+use super::super::images::{healing, in_store, sound};
+use super::super::plan::PlannedImage;
+use super::super::{Error, plan};
+use super::boot::{self, Bench, Boot};
 use super::request::{KernelChoice, RunRequest};
 
 /// A kernel and what goes with it.
@@ -21,6 +24,8 @@ pub(super) struct Provided {
     pub(super) kernel: vm::Kernel,
     /// A squashfs of the kernel's image, with its modules and headers.
     pub(super) modules: Option<PathBuf>,
+    /// Keeps them in the store.
+    pub(super) held: Option<Hold>,
 }
 
 pub(super) fn provide(
@@ -29,21 +34,26 @@ pub(super) fn provide(
     store: &Store,
     reporter: &dyn Reporter,
 ) -> Result<Provided, Error> {
-    let image = match &request.kernel {
+    let (boot, held) = match &request.kernel {
         KernelChoice::File(path) => return file(path, store),
-        KernelChoice::Image(path) => Image::of_file(path)?,
+        KernelChoice::Image(path) => elsewhere(path, settings, store, reporter)?,
         KernelChoice::Settings => built(request, settings, store, reporter)?,
-        KernelChoice::Named { name, labels } => named(store, name, labels)?,
-        KernelChoice::Id(id) => by_id(store, id)?,
+        KernelChoice::Named { name, labels } => {
+            stored(&named(store, name, labels)?, settings, store, reporter)?
+        }
+        KernelChoice::Id(id) => {
+            let found = store.images().by_id(id)?;
+            let found = found.first().ok_or_else(|| store::Error::NoImage { id: id.clone() })?;
+            stored(found, settings, store, reporter)?
+        }
     };
-    let boot = boot::provide(&store.kernels(), &image.file, &image.digest, reporter)?;
     let kernel = vm::Kernel {
         file: boot.kernel,
         release: Some(boot.release.clone()),
         virtio_console: true,
         virtiofs: knows_virtiofs(&boot.release),
     };
-    Ok(Provided { kernel, modules: Some(boot.image) })
+    Ok(Provided { kernel, modules: Some(boot.image), held: Some(held) })
 }
 
 /// Ours do from the series on that has it (`fs/fuse/virtio_fs.c`, a62a8ef9d97d).
@@ -52,28 +62,46 @@ fn knows_virtiofs(release: &str) -> bool {
     (numbers.next(), numbers.next()) >= (Some(5), Some(4))
 }
 
-/// The file of an image.
-struct Image {
-    file: PathBuf,
-    /// SHA-256 of the file.
-    digest: Digest,
-}
-
-impl Image {
-    fn of_file(path: &Path) -> Result<Self, Error> {
-        let digest = Digest::sha256_of_file(path).map_err(|error| Error::Missing {
-            what: "the image",
-            path: path.to_owned(),
-            why: error.to_string(),
-            hint: "--stage1-path takes the file of an image, stage1-kvm-....aci".to_owned(),
-        })?;
-        Ok(Self { file: path.to_owned(), digest })
+/// The kernel of an image that is not in the store.
+fn elsewhere(
+    path: &Path,
+    settings: &Settings,
+    store: &Store,
+    reporter: &dyn Reporter,
+) -> Result<(Boot, Hold), Error> {
+    let missing = |why: String| Error::Missing {
+        what: "the image",
+        path: path.to_owned(),
+        why,
+        hint: "--stage1-path takes an ACI, an OCI layout or archive, or a folder of plain files"
+            .to_owned(),
+    };
+    if let Err(error) = fs_err::metadata(path) {
+        return Err(missing(error.to_string()));
     }
+    let image = KernelImage::at(path)?;
+    let digest = image.digest().map_err(|error| missing(error.to_string()))?;
+    let bench = Bench { store, arch: settings.arch };
+    boot::provide(&bench, &image, path, &digest, || Ok(()), reporter)
 }
 
-impl From<Found> for Image {
-    fn from(found: Found) -> Self {
-        Self { file: found.file, digest: found.record.file }
+/// The kernel of an image in the store.
+fn stored(
+    found: &Found,
+    settings: &Settings,
+    store: &Store,
+    reporter: &dyn Reporter,
+) -> Result<(Boot, Hold), Error> {
+    let images = store.images();
+    let hold = images.hold(&found.key);
+    let check = || Ok(images.verify(&found.key, &found.record)?);
+    let image = KernelImage::at(&found.file)?;
+    let bench = Bench { store, arch: settings.arch };
+    let boot = boot::provide(&bench, &image, &found.file, &found.record.file, check, reporter);
+    drop(hold);
+    match boot {
+        Err(Error::Store(damaged)) => sound(store, &found.key, Err(damaged)),
+        other => other,
     }
 }
 
@@ -97,7 +125,8 @@ fn file(path: &Path, store: &Store) -> Result<Provided, Error> {
     };
     let file = if release.is_some() { boot::quickest(&store.kernels(), file) } else { file };
     let kernel = vm::Kernel { file, release, virtio_console: true, virtiofs: false };
-    Ok(Provided { kernel, modules: None })
+    let held = Hold::of(&kernel.file);
+    Ok(Provided { kernel, modules: None, held })
 }
 
 /// What QEMU can boot.
@@ -125,19 +154,16 @@ fn form(head: &[u8]) -> Result<Form, String> {
     }
 }
 
-/// The settings' kernel. Where it can't be had (no compiler, no source), the
-/// newest that fits of those in the store does as well, and is said.
+/// The settings' kernel, of an image in whichever format there is one. Where
+/// it can't be had (no compiler, no source), the newest that fits of those in
+/// the store does as well, and is said.
 fn built(
     request: &RunRequest,
     settings: &Settings,
     store: &Store,
     reporter: &dyn Reporter,
-) -> Result<Image, Error> {
-    let made = plan(settings, store, request.refresh, reporter).and_then(|plan| {
-        let record = in_store(settings, store, &plan, reporter)?;
-        Ok(Image { file: store.images().file(&plan.image_key), digest: record.file })
-    });
-    made.or_else(|error| {
+) -> Result<(Boot, Hold), Error> {
+    healing(reporter, || planned(request, settings, store, reporter)).or_else(|error| {
         let absent = [Fault::NotFound, Fault::Network, Fault::MissingTools];
         if !absent.contains(&error.fault()) {
             return Err(error);
@@ -149,11 +175,31 @@ fn built(
         };
         let found = best(store, fits).ok_or(error)?;
         reporter.note(format!("taking {} as it is in the store: {why}", found.record.kernel));
-        Ok(found.into())
+        stored(&found, settings, store, reporter)
     })
 }
 
-fn named(store: &Store, name: &str, labels: &BTreeMap<String, String>) -> Result<Image, Error> {
+fn planned(
+    request: &RunRequest,
+    settings: &Settings,
+    store: &Store,
+    reporter: &dyn Reporter,
+) -> Result<(Boot, Hold), Error> {
+    let plan = plan(settings, store, request.refresh, reporter)?;
+    let there = |image: &&PlannedImage| store.images().get(&image.key).is_some();
+    let asked = plan.of(&settings.formats);
+    let format = asked.iter().copied().chain(&plan.images).find(there).or(asked.first().copied());
+    let formats: Vec<Format> = format.map(|image| image.format).into_iter().collect();
+    in_store(settings, store, &plan, &formats, reporter)?;
+    let found = format.and_then(|image| store.images().found(&image.key));
+    let found = found.ok_or_else(|| Error::NoImage {
+        asked: format!("the kernel {}", plan.version),
+        hint: "it was removed in the meantime; try again".to_owned(),
+    })?;
+    stored(&found, settings, store, reporter)
+}
+
+fn named(store: &Store, name: &str, labels: &BTreeMap<String, String>) -> Result<Found, Error> {
     let fits = |found: &Found| {
         let has =
             |(label, value): (&String, &String)| found.record.labels.get(label) == Some(value);
@@ -167,15 +213,7 @@ fn named(store: &Store, name: &str, labels: &BTreeMap<String, String>) -> Result
             hint: format!("build it: stage1-builder build {version}"),
         }
     };
-    best(store, fits).map(Image::from).ok_or_else(missing)
-}
-
-fn by_id(store: &Store, id: &str) -> Result<Image, Error> {
-    let missing = || Error::NoImage {
-        asked: id.to_owned(),
-        hint: "give at least eight digits of an image that is in the store".to_owned(),
-    };
-    super::super::named::by_id(store, id).map(Image::from).ok_or_else(missing)
+    best(store, fits).ok_or_else(missing)
 }
 
 /// Of those that fit: the newest kernel, and of equals what came last.

@@ -65,7 +65,7 @@ pub(super) fn assemble(
         writable_root: !request.read_only_root,
         modules: Vec::new(),
         headers,
-        modules_folder: content::MODULES.to_owned(),
+        modules_folder: content::STAGE1_MODULES.to_owned(),
         keep: if process.is_none() { keep(&command) } else { Vec::new() },
         volumes,
         hostname: request.hostname.clone().unwrap_or_default(),

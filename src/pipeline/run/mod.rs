@@ -16,6 +16,7 @@ mod volumes;
 
 use std::path::PathBuf;
 
+use crate::fsutil::Hold;
 use crate::proc;
 use crate::report::Reporter;
 use crate::settings::Settings;
@@ -47,16 +48,26 @@ pub fn plan_run(
     settings: &Settings,
     reporter: &dyn Reporter,
 ) -> Result<Machine, Error> {
+    planned(request, settings, reporter).map(|(machine, _)| machine)
+}
+
+/// The machine, and what keeps its files in the store while it runs.
+fn planned(
+    request: &RunRequest,
+    settings: &Settings,
+    reporter: &dyn Reporter,
+) -> Result<(Machine, Vec<Hold>), Error> {
     let store = Store::new(&settings.cache_dir);
-    let root = root::provide(request, settings, &store, reporter)?;
+    let (root, root_held) = root::provide(request, settings, &store, reporter)?;
     machine::check(request, &root)?;
-    let kernel = kernel::provide(request, settings, &store, reporter)?;
+    let mut kernel = kernel::provide(request, settings, &store, reporter)?;
+    let held = root_held.into_iter().chain(kernel.held.take()).collect();
     let accel = match request.accel {
         Some(accel) => accel,
         None => accel::choose(&Finding::new(&store.host(), &request.qemu)),
     };
     let via = via::choose(request, &kernel.kernel, reporter);
-    machine::assemble(request, kernel, root, accel, via)
+    Ok((machine::assemble(request, kernel, root, accel, via)?, held))
 }
 
 /// Runs what is asked for.
@@ -74,7 +85,7 @@ pub fn run(
         let program = request.qemu.clone();
         return Err(vm::Error::Qemu(proc::Error::NotFound { program }).into());
     }
-    let mut machine = plan_run(request, settings, reporter)?;
+    let (mut machine, _held) = planned(request, settings, reporter)?;
     let folder = RunFolder::create()?;
     if let Some(path) = &request.uuid_file {
         fs_err::write(path, format!("{}\n", folder.uuid())).map_err(Error::Write)?;

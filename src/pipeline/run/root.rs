@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::container::{self, Container, Process};
+use crate::fsutil::{self, Hold};
 use crate::http::Patience;
 use crate::report::Reporter;
 use crate::settings::Settings;
@@ -33,15 +34,16 @@ impl Root {
     }
 }
 
+/// The root, and what keeps it in the store.
 pub(super) fn provide(
     request: &RunRequest,
     settings: &Settings,
     store: &Store,
     reporter: &dyn Reporter,
-) -> Result<Root, Error> {
-    let Some(image) = &request.image else { return Ok(Root::Host) };
+) -> Result<(Root, Option<Hold>), Error> {
+    let Some(image) = &request.image else { return Ok((Root::Host, None)) };
     let reference = match container::Root::parse(image)? {
-        container::Root::Directory(path) => return Ok(Root::Folder(path)),
+        container::Root::Directory(path) => return Ok((Root::Folder(path), None)),
         container::Root::Image(reference) => reference,
     };
     let folder = store.containers();
@@ -55,5 +57,13 @@ pub(super) fn provide(
         limits: container::Limits::default(),
         patience: Patience::default(),
     };
-    Ok(Root::Image(Box::new(container::provide(&reference, &options, reporter)?)))
+    let mut container = container::provide(&reference, &options, reporter)?;
+    let mut held = Hold::of(fsutil::parent(&container.rootfs));
+    if held.is_none() {
+        // Tidied away in between.
+        container = container::provide(&reference, &options, reporter)?;
+        held = Hold::of(fsutil::parent(&container.rootfs));
+    }
+    fsutil::touch(fsutil::parent(&container.rootfs));
+    Ok((Root::Image(Box::new(container)), held))
 }

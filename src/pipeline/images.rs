@@ -1,0 +1,236 @@
+//! From a plan to finished images in the store, and from there to their
+//! places.
+
+use std::path::{Path, PathBuf};
+
+use crate::digest::Digest;
+use crate::report::{Reporter, Stage, text};
+use crate::settings::{Format, Insecure, Settings};
+use crate::store::{self, NewImage, Record, Store};
+use crate::{content, pack};
+
+use super::kernel::{self, Kernel};
+use super::plan::{BuildPlan, PlannedImage};
+use super::{Built, Error};
+
+/// The images of these formats in the store; those that are not there are
+/// built, in one pass over the kernel's tree.
+pub(super) fn in_store(
+    settings: &Settings,
+    store: &Store,
+    plan: &BuildPlan,
+    formats: &[Format],
+    reporter: &dyn Reporter,
+) -> Result<Vec<Record>, Error> {
+    let wanted = plan.of(formats);
+    if let Some(records) = all_of(store, &wanted) {
+        return Ok(records);
+    }
+    // Of the kernel: images of one kernel in several formats cost one compile.
+    let _lock = store.images().lock(&plan.kernel_key, || {
+        reporter.note("another process builds the same kernel: waiting for it");
+    })?;
+    let missing: Vec<&PlannedImage> =
+        wanted.iter().copied().filter(|image| store.images().get(&image.key).is_none()).collect();
+    if !missing.is_empty() {
+        make(settings, store, plan, &missing, reporter)?;
+    }
+    let gone = || Error::NoImage {
+        asked: format!("the kernel {}", plan.version),
+        hint: "it was removed in the meantime; build it again".to_owned(),
+    };
+    all_of(store, &wanted).ok_or_else(gone)
+}
+
+/// The images' records, if all of them are there; and that they were used.
+fn all_of(store: &Store, wanted: &[&PlannedImage]) -> Option<Vec<Record>> {
+    let images = store.images();
+    let record = |image: &&PlannedImage| {
+        let _held = images.hold(&image.key)?;
+        images.get(&image.key)
+    };
+    wanted.iter().map(record).collect()
+}
+
+fn make(
+    settings: &Settings,
+    store: &Store,
+    plan: &BuildPlan,
+    images: &[&PlannedImage],
+    reporter: &dyn Reporter,
+) -> Result<(), Error> {
+    let kernel = kernel::make(settings, store, plan, reporter)?;
+    let stage1 = images.iter().any(|image| image.format == Format::Aci);
+    let wanted = content::Wanted {
+        provenance: &kernel.provenance,
+        stage1: stage1.then_some(settings.upstream),
+        any_config: settings.insecure.contains(&Insecure::Kconfig),
+        vmlinux: settings.vmlinux,
+    };
+    let tree = content::kernel_tree(&kernel.artifacts, &wanted)?;
+    let names: Vec<&str> = images.iter().map(|image| image.file.as_str()).collect();
+    reporter.started(Stage::Pack, names.join(", "));
+    let start = |image: &&PlannedImage| store.images().start(&image.key, image.format);
+    let mut new = images.iter().map(start).collect::<Result<Vec<NewImage>, _>>()?;
+    let packed = write(settings, plan, &kernel, &tree, images, &mut new, reporter)?;
+    let mut size = 0;
+    for ((image, packed), new) in images.iter().zip(packed).zip(new) {
+        size += packed.file_size;
+        new.commit(&record(settings, plan, &kernel, image.format, packed)?)?;
+    }
+    let (files, size) = (text::grouped(tree.len() as u64), text::bytes(size));
+    reporter.finished(Stage::Pack, format!("{files} files, {size}"));
+    Ok(())
+}
+
+fn write(
+    settings: &Settings,
+    plan: &BuildPlan,
+    kernel: &Kernel,
+    tree: &content::Rootfs,
+    images: &[&PlannedImage],
+    new: &mut [NewImage],
+    reporter: &dyn Reporter,
+) -> Result<Vec<pack::Packed>, Error> {
+    let target = |(image, new): (&&PlannedImage, _)| -> Result<pack::Target<'_>, Error> {
+        Ok(pack::Target {
+            kind: kind(settings, plan, kernel, image.format)?,
+            to: NewImage::file(new),
+        })
+    };
+    let mut targets = images.iter().zip(new).map(target).collect::<Result<Vec<_>, _>>()?;
+    let options = pack::WriteOptions {
+        epoch: kernel.artifacts.epoch,
+        compression: settings.compression,
+        forbidden: kernel.forbidden(),
+        threads: Some(settings.jobs),
+    };
+    Ok(pack::write_all(tree, &mut targets, &options, reporter)?)
+}
+
+/// What a format says of the image.
+fn kind(
+    settings: &Settings,
+    plan: &BuildPlan,
+    kernel: &Kernel,
+    format: Format,
+) -> Result<pack::Kind, Error> {
+    Ok(match format {
+        Format::Aci => pack::Kind::Aci {
+            manifest: manifest(settings, plan)?,
+            form: content::Form::stage1(settings.upstream)?,
+        },
+        Format::Oci => pack::Kind::Oci(pack::oci::About {
+            name: settings.image_name.clone(),
+            kernel: plan.version,
+            release: kernel.artifacts.release.clone(),
+            arch: settings.arch,
+        }),
+        Format::Dir => pack::Kind::Dir,
+    })
+}
+
+fn manifest(settings: &Settings, plan: &BuildPlan) -> Result<pack::aci::Manifest, Error> {
+    let (name, upstream) = (&settings.image_name, settings.upstream);
+    Ok(pack::aci::Manifest::stage1_kvm(name, upstream, &plan.version, settings.arch)?)
+}
+
+fn record(
+    settings: &Settings,
+    plan: &BuildPlan,
+    kernel: &Kernel,
+    format: Format,
+    packed: pack::Packed,
+) -> Result<Record, Error> {
+    let labels = manifest(settings, plan)?.labels.into_iter();
+    // Only an ACI is for one release of rkt.
+    let fits = |name: &str| format == Format::Aci || name != "version";
+    let provenance = plan.source.provenance();
+    Ok(Record {
+        format,
+        id: packed.id,
+        file: packed.file,
+        size: packed.file_size,
+        name: settings.image_name.clone(),
+        kernel: plan.version.to_string(),
+        release: kernel.artifacts.release.clone(),
+        labels: labels
+            .filter(|label| fits(&label.name))
+            .map(|label| (label.name, label.value))
+            .collect(),
+        source: format!("{} {}", provenance.provider, provenance.name),
+    })
+}
+
+/// Brings the images to their places.
+pub(super) fn place(
+    settings: &Settings,
+    store: &Store,
+    plan: &BuildPlan,
+    records: Vec<Record>,
+    reporter: &dyn Reporter,
+) -> Result<Vec<Built>, Error> {
+    let place = |(image, record): (&PlannedImage, Record)| {
+        let path = settings.out_dir.join(&image.file);
+        let placed = store.images().place(&image.key, &record, &path);
+        if sound(store, &image.key, placed)? {
+            reporter.detail(format!("wrote {}", path.display()));
+        }
+        if image.format == Format::Aci
+            && let Some(folder) = &settings.aci_dir
+        {
+            lay_out(store, image, &record, folder, reporter)?;
+        }
+        Ok(Built { path, record })
+    };
+    plan.of(&settings.formats).into_iter().zip(records).map(place).collect()
+}
+
+/// What came of the use of an image; if that is that it is damaged, it is
+/// removed, so that [`healing`] builds it again.
+pub(super) fn sound<T>(
+    store: &Store,
+    key: &Digest,
+    result: Result<T, store::Error>,
+) -> Result<T, Error> {
+    if let Err(store::Error::Damaged { .. }) = &result {
+        store.images().remove(key)?;
+    }
+    Ok(result?)
+}
+
+/// Does something; if a file of the store turns out to be damaged on the way
+/// and was removed, does it once more, which builds or fetches that again.
+pub(super) fn healing<T>(
+    reporter: &dyn Reporter,
+    mut act: impl FnMut() -> Result<T, Error>,
+) -> Result<T, Error> {
+    match act() {
+        Err(Error::Store(error @ store::Error::Damaged { .. })) => {
+            reporter.warning(format!("{error}; making it again"));
+            act()
+        }
+        other => other,
+    }
+}
+
+/// Lays an ACI out, unless it lies there as it was laid out before. A folder
+/// that is there proves nothing: it is the user's to change.
+fn lay_out(
+    store: &Store,
+    image: &PlannedImage,
+    record: &Record,
+    folder: &Path,
+    reporter: &dyn Reporter,
+) -> Result<(), Error> {
+    let (images, key) = (store.images(), &image.key);
+    if images.is_laid_out(key, folder) {
+        return Ok(());
+    }
+    sound(store, key, images.verify(key, record))?;
+    let file: PathBuf = images.file(key, image.format);
+    pack::lay_out_image(&file, folder)?;
+    images.set_laid_out(key, folder)?;
+    reporter.detail(format!("laid the image out in {}", folder.display()));
+    Ok(())
+}

@@ -1,0 +1,117 @@
+//! Whether the store's files have the bytes that they were made with.
+
+use std::path::{Path, PathBuf};
+
+use fs_err as fs;
+use serde::Deserialize;
+
+use super::{Error, Store, discard, sealed};
+use crate::digest::Digest;
+use crate::fsutil;
+
+/// What a check of one thing showed.
+#[derive(Debug)]
+pub struct Checked {
+    /// As the user should read it.
+    pub name: String,
+    /// What is wrong with it.
+    pub result: Result<(), Error>,
+    /// What goes if it is repaired.
+    paths: Vec<PathBuf>,
+}
+
+impl Checked {
+    /// Removes the thing, so that it is built or fetched again when somebody
+    /// asks for it.
+    ///
+    /// # Errors
+    /// When somebody uses it, or it can't be removed.
+    pub fn remove(&self) -> Result<(), Error> {
+        self.paths.iter().try_for_each(|path| discard(path))
+    }
+}
+
+/// The part of a download's record that tells its bytes.
+#[derive(Deserialize)]
+struct Download {
+    archive: String,
+    provenance: Provenance,
+}
+
+#[derive(Deserialize)]
+struct Provenance {
+    digest: Digest,
+}
+
+/// Reads every image, every kernel that was taken out of one and every
+/// verified archive, one after the other.
+pub fn check(store: &Store) -> impl Iterator<Item = Checked> + '_ {
+    images(store).chain(kernels(store)).chain(downloads(store))
+}
+
+fn images(store: &Store) -> impl Iterator<Item = Checked> + '_ {
+    let images = store.images();
+    let mut all = images.all();
+    all.sort_by(|a, b| (&a.record.kernel, &a.key).cmp(&(&b.record.kernel, &b.key)));
+    all.into_iter().map(move |found| Checked {
+        name: format!("image {} {}", found.record.release, found.record.id),
+        result: images.verify(&found.key, &found.record),
+        paths: vec![images.folder(&found.key)],
+    })
+}
+
+fn kernels(store: &Store) -> impl Iterator<Item = Checked> + use<> {
+    folder(&store.kernels()).filter(|path| path.is_dir()).map(|path| Checked {
+        name: format!("kernel {}", path.file_name().unwrap_or_default().display()),
+        result: sealed::check(&path),
+        paths: vec![path],
+    })
+}
+
+fn downloads(store: &Store) -> impl Iterator<Item = Checked> + use<> {
+    let files = folder(&store.downloads()).flat_map(|provider| folder(&provider));
+    files.filter_map(|record| {
+        let download: Download = serde_json::from_slice(&fs::read(&record).ok()?).ok()?;
+        let path = record.with_file_name(&download.archive);
+        path.is_file().then(|| Checked {
+            name: format!("download {}", download.archive),
+            result: same(&path, &download.provenance.digest),
+            // The record first: without it the archive counts for nothing.
+            paths: vec![record, path],
+        })
+    })
+}
+
+/// Checks a file against its digest.
+pub(super) fn same(path: &Path, expected: &Digest) -> Result<(), Error> {
+    let found = Digest::sha256_of_file(path)
+        .map_err(Error::io(format!("can't read {}", path.display())))?;
+    match found == *expected {
+        true => Ok(()),
+        false => Err(Error::Damaged { path: path.to_owned(), expected: expected.clone(), found }),
+    }
+}
+
+/// Checks an archive before it is used. A damaged one is removed, with its
+/// record.
+///
+/// # Errors
+/// [`Error::Damaged`] when it was, and when it can't be read.
+pub fn archive(path: &Path, expected: &Digest) -> Result<(), Error> {
+    let checked = same(path, expected);
+    if let Err(Error::Damaged { .. }) = checked {
+        let mut record = path.as_os_str().to_owned();
+        record.push(".json");
+        let removing = || Error::io(format!("can't remove {}", path.display()));
+        fsutil::remove_all(Path::new(&record)).map_err(removing())?;
+        fsutil::remove_all(path).map_err(removing())?;
+    }
+    checked
+}
+
+fn folder(path: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.sort_unstable();
+    paths.into_iter()
+}
