@@ -9,6 +9,7 @@
 //! line     = "" | comment | note | "CONFIG_NAME=" value | "# CONFIG_NAME is not set"
 //! note     = "#:" word { "," word }
 //! word     = "since A.B"    an older series may lack the names
+//!          | "from A.B"     an older series is not asked at all
 //!          | "until A.B"    this series and newer ones may lack them
 //!          | "arch NAME"    on other architectures nothing is checked
 //!          | "any"          one of the names is enough (a symbol was renamed)
@@ -29,6 +30,7 @@ use crate::settings::{Arch, KernelVersion, Series};
 /// What the `#:` lines above a request say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Notes {
+    pub(super) from: Option<Series>,
     pub(super) since: Option<Series>,
     pub(super) until: Option<Series>,
     pub(super) arch: Option<Arch>,
@@ -38,6 +40,11 @@ pub(super) struct Notes {
 }
 
 impl Notes {
+    /// Whether this series is asked at all.
+    pub(super) fn asked(&self, version: &KernelVersion) -> bool {
+        self.from.is_none_or(|from| version.series() >= from)
+    }
+
     /// Whether the names must exist in this series.
     pub(super) fn required(&self, version: &KernelVersion) -> bool {
         let series = version.series();
@@ -52,11 +59,12 @@ impl Notes {
             match said {
                 ("any", None, None) => self.any = Some(line),
                 ("soft", None, None) => self.soft = true,
+                ("from", Some(series), None) => self.from = Some(parse(series)?),
                 ("since", Some(series), None) => self.since = Some(parse(series)?),
                 ("until", Some(series), None) => self.until = Some(parse(series)?),
                 ("arch", Some(arch), None) => self.arch = Some(parse(arch)?),
                 _ => {
-                    let forms = "since A.B, until A.B, arch NAME, any or soft";
+                    let forms = "from A.B, since A.B, until A.B, arch NAME, any or soft";
                     return Err(format!("'{}' is not a note ({forms})", word.trim()));
                 }
             }
@@ -204,7 +212,7 @@ mod tests {
             ("\nCONFIG_A", "f:2: expected CONFIG_NAME=VALUE"),
             ("CONFIG_A=yes", "f:1: yes is not y, m, n"),
             ("#: since 4", "f:1: '4' is not a kernel series"),
-            ("#: sice 4.4", "f:1: 'sice 4.4' is not a note (since A.B"),
+            ("#: sice 4.4", "f:1: 'sice 4.4' is not a note (from A.B, since A.B"),
             ("#: any thing", "f:1: 'any thing' is not a note"),
             ("#:", "f:1: '' is not a note"),
             ("CONFIG_LOCALVERSION=\"-x\"", "f:1: LOCALVERSION is set from the"),
