@@ -133,6 +133,7 @@ impl clap::FromArgMatches for SettingFlags {
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         for setting in SETTINGS {
             let value = match setting.placeholder {
+                Some(_) if setting.is_repeatable() => joined(matches, setting.flag),
                 Some(_) => matches.get_one::<String>(setting.flag).cloned(),
                 None => matches.get_flag(setting.flag).then(|| "1".to_owned()),
             };
@@ -142,6 +143,12 @@ impl clap::FromArgMatches for SettingFlags {
         }
         Ok(())
     }
+}
+
+/// What a flag that may be repeated was given, one after the other.
+fn joined(matches: &ArgMatches, flag: &str) -> Option<String> {
+    let values: Vec<_> = matches.get_many::<String>(flag)?.map(String::as_str).collect();
+    Some(values.join(" "))
 }
 
 fn flag(setting: &'static Setting) -> clap::Arg {
@@ -154,7 +161,7 @@ fn flag(setting: &'static Setting) -> clap::Arg {
     match setting.placeholder {
         Some(placeholder) => flag
             .value_name(placeholder)
-            .action(ArgAction::Set)
+            .action(if setting.is_repeatable() { ArgAction::Append } else { ArgAction::Set })
             .allow_hyphen_values(setting.allows_leading_hyphen()),
         None => flag.action(ArgAction::SetTrue),
     }

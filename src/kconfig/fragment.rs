@@ -21,6 +21,9 @@
 //! a note says that the series may lack it, its absence is fine, and a name
 //! that is there all the same (a backport) and doesn't come out is a warning.
 
+use std::path::Path;
+
+use fs_err as fs;
 use serde::Serialize;
 
 use super::dotconfig::{Line, Value};
@@ -120,6 +123,18 @@ impl Fragment {
             }
             None => Ok(fragment),
         }
+    }
+
+    /// Reads a user's fragment. Its name is that of the file, without the
+    /// folder: what a build's key holds of it must not tell where it lies.
+    ///
+    /// # Errors
+    /// [`Error::Read`] when the file can't be read; else as [`Self::parse`].
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let read = |source| Error::Read { what: "the configuration fragment", source };
+        let text = fs::read(path).map_err(read)?;
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        Self::parse(&name, &String::from_utf8_lossy(&text))
     }
 
     /// Reads a user's full configuration: comments of all kinds are just
@@ -226,6 +241,18 @@ mod tests {
     fn a_full_configuration_may_say_anything_in_comments() {
         let text = "#: not a note\nCONFIG_LOCALVERSION=\"-x\"\nCONFIG_A=y\n";
         assert_eq!(Fragment::parse_full("f", text).unwrap().requests().len(), 1);
+    }
+
+    #[test]
+    fn a_users_fragment_goes_by_its_files_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.config");
+        let error = Fragment::load(&path).unwrap_err();
+        assert_eq!(error.fault(), crate::report::Fault::NotFound);
+        fs::write(&path, "CONFIG_A=y\n").unwrap();
+        assert_eq!(Fragment::load(&path).unwrap().name(), "mine.config");
+        fs::write(&path, "CONFIG_A\n").unwrap();
+        assert!(Fragment::load(&path).unwrap_err().to_string().starts_with("mine.config:1: "));
     }
 
     proptest! {
