@@ -13,7 +13,7 @@ use self::condition::Condition;
 use self::probe::Probe;
 use super::{Error, Toolchain};
 use crate::digest::Digest;
-use crate::settings::Arch;
+use crate::settings::{Arch, Series};
 
 /// The table, as committed.
 const TABLE: &str = include_str!("../../../fixes/fixes.toml");
@@ -45,6 +45,9 @@ pub struct Fix {
     /// The first mainline release that has that commit.
     #[serde(skip_serializing)]
     pub released: Option<String>,
+    /// The first mainline series that has the fault; 4.4 if absent.
+    #[serde(default, skip_serializing, deserialize_with = "series")]
+    pub begins: Option<Series>,
     /// How much of this somebody has seen.
     #[serde(skip_serializing)]
     pub confirmed: Confirmed,
@@ -74,6 +77,16 @@ impl Fix {
     #[must_use]
     pub fn fragment(&self) -> String {
         self.config.iter().map(|line| format!("{line}\n")).collect()
+    }
+
+    /// Whether a mainline release of this series has the fault, by its number.
+    /// A hint, for where there is no source to probe: long-term releases may
+    /// have been mended since.
+    #[must_use]
+    pub fn may_concern(&self, series: Series) -> bool {
+        let released = self.released.as_deref().and_then(|released| released.parse().ok());
+        self.begins.is_none_or(|begins| series >= begins)
+            && released.is_none_or(|released: Series| series < released)
     }
 
     /// Whether the architecture and the tools are those that it is for.
@@ -129,6 +142,21 @@ pub fn applicable(tree: &Path, toolchain: &Toolchain, arch: Arch) -> Result<Vec<
     Ok(applicable)
 }
 
+/// The fixes that a release of this series may need with these tools, as far
+/// as its number tells. With a tree, ask [`applicable`].
+///
+/// # Errors
+/// When the table that this program carries is damaged.
+pub fn expected(series: Series, toolchain: &Toolchain, arch: Arch) -> Result<Vec<Fix>, Error> {
+    let may = |fix: &Fix| fix.called_for(toolchain, arch) && fix.may_concern(series);
+    Ok(table()?.into_iter().filter(may).collect())
+}
+
+fn series<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Series>, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
 /// What a build's key holds of the fixes: everything in the table and its
 /// patches, and which of them these tools call for. Which of those a source
 /// needs, the source's own digest decides.
@@ -160,6 +188,10 @@ pub fn patch(name: &str) -> Option<&'static str> {
 
 const PATCHES: &[(&str, &str)] = &[
     ("plt32-modules.patch", include_str!("../../../fixes/plt32-modules.patch")),
+    ("plt32-relocs.patch", include_str!("../../../fixes/plt32-relocs.patch")),
+    ("ilog2-constant.patch", include_str!("../../../fixes/ilog2-constant.patch")),
+    ("objtool-host-compiler.patch", include_str!("../../../fixes/objtool-host-compiler.patch")),
+    ("tools-make43.patch", include_str!("../../../fixes/tools-make43.patch")),
     ("make43-hash.patch", include_str!("../../../fixes/make43-hash.patch")),
 ];
 
@@ -196,7 +228,8 @@ mod tests {
             let commit = fix.upstream.as_deref();
             let full = |id: &str| id.len() == 40 && id.bytes().all(|b| b.is_ascii_hexdigit());
             assert!(commit.is_none_or(full), "{}", fix.id);
-            assert!(commit.is_some() || fix.confirmed == Confirmed::No, "{}", fix.id);
+            let released = fix.released.as_deref().map(str::parse::<Series>);
+            assert!(released.is_none_or(|series| series.is_ok()), "{}", fix.id);
         }
     }
 
@@ -224,6 +257,20 @@ mod tests {
     }
 
     #[test]
+    fn without_a_source_the_series_is_a_hint() {
+        let ids = |text: &str| -> Vec<String> {
+            let series = text.parse().unwrap();
+            let fixes = expected(series, &a_toolchain(), Arch::X86_64).unwrap();
+            fixes.into_iter().map(|fix| fix.id).collect()
+        };
+        let has = |series: &str, id: &str| ids(series).iter().any(|one| one == id);
+        assert!(has("4.4", "elfcore-recordmcount") && !has("4.4", "objtool-select"));
+        assert!(has("4.9", "objtool-select") && has("4.9", "two-meg-pages"));
+        assert!(has("5.15", "btf-enum64") && !has("5.15", "elfcore-recordmcount"));
+        assert!(ids("6.12").is_empty(), "{:?}", ids("6.12"));
+    }
+
+    #[test]
     fn what_reaches_the_output_is_in_the_key_and_nothing_else() {
         let fix = table().unwrap().remove(0);
         let key = serde_json::to_string(&fix).unwrap();
@@ -243,6 +290,26 @@ mod tests {
                 "plt32-modules.patch",
                 "\t\t\t\tgoto overflow;\n\t\t\tbreak;\n\t\tcase R_X86_64_PC32:\n\t\t\tval -= (u64)loc;\n\t\t\t*(u32 *)loc = val;\n#if 0\n",
                 "\t\tcase R_X86_64_PLT32:\n",
+            ),
+            (
+                "plt32-relocs.patch",
+                "\t\tbreak;\n\n\tcase R_X86_64_PC32:\n\t\t/*\n",
+                "\tcase R_X86_64_PLT32:\n",
+            ),
+            (
+                "ilog2-constant.patch",
+                " */\nextern __attribute__((const, noreturn))\nint ____ilog2_NaN(void);\n\n/*\n",
+                "\treturn 0;\n",
+            ),
+            (
+                "objtool-host-compiler.patch",
+                "endif\n\n# always use the host compiler\nCC = gcc\nLD = ld\n",
+                "CC = $(HOSTCC)\nLD = ld\n",
+            ),
+            (
+                "tools-make43.patch",
+                "# (needed for the shell)\nmake-cmd = $(call escsq,$(subst \\#,\\\\\\#,$(subst $$,$$$$,$(cmd_$(1)))))\n\n###\n           mv -f $(dot-target).tmp $(dot-target).cmd,                           \\\n           printf '\\# cannot find fixdep (%s)\\n' $(fixdep) > $(dot-target).cmd; \\\n           printf '\\# using basic dep data\\n\\n' >> $(dot-target).cmd;           \\\n           cat $(depfile) >> $(dot-target).cmd;                                 \\\n",
+                "printf '$(pound) using basic",
             ),
             (
                 "make43-hash.patch",
