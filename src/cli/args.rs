@@ -157,6 +157,7 @@ impl<const IMAGE_FORMAT: bool> clap::FromArgMatches for SettingFlags<IMAGE_FORMA
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
         for setting in Self::flags() {
             let value = match setting.placeholder {
+                Some(_) if setting.is_repeatable() => joined(matches, setting.flag),
                 Some(_) => matches.get_one::<String>(setting.flag).cloned(),
                 None => matches.get_flag(setting.flag).then(|| "1".to_owned()),
             };
@@ -166,6 +167,12 @@ impl<const IMAGE_FORMAT: bool> clap::FromArgMatches for SettingFlags<IMAGE_FORMA
         }
         Ok(())
     }
+}
+
+/// What a flag that may be repeated was given, one after the other.
+fn joined(matches: &ArgMatches, flag: &str) -> Option<String> {
+    let values: Vec<_> = matches.get_many::<String>(flag)?.map(String::as_str).collect();
+    Some(values.join(" "))
 }
 
 fn flag(setting: &'static Setting) -> clap::Arg {
@@ -178,7 +185,7 @@ fn flag(setting: &'static Setting) -> clap::Arg {
     match setting.placeholder {
         Some(placeholder) => flag
             .value_name(placeholder)
-            .action(ArgAction::Set)
+            .action(if setting.is_repeatable() { ArgAction::Append } else { ArgAction::Set })
             .allow_hyphen_values(setting.allows_leading_hyphen()),
         None => flag.action(ArgAction::SetTrue),
     }

@@ -183,13 +183,13 @@ static TARGET: LazyLock<Regex> = LazyLock::new(|| regex(r"\*\*\* \[(?:[^\]]*: )?
 /// What compilers print before an error: where they are.
 static LEADS: LazyLock<Regex> = LazyLock::new(|| {
     regex(
-        r"^In file included from |^ +from \S+:\d+|: In function |: in function |^In function |inlined from ",
+        r"^In file included from |^ +from \S+:\d+|: In function |: in function |^In function |inlined from |: Assembler messages:$",
     )
 });
 
 static ERROR: LazyLock<Regex> = LazyLock::new(|| {
     regex(concat!(
-        r"(?:^|[\s:])(?:fatal )?error: |:\d+: Error: |^(?:ERROR|FAILED)[: ]|^\S+:\d+: \*\*\* |Assembler messages:$",
+        r"(?:^|[\s:])(?:fatal )?error: |:\d+: Error: |^(?:ERROR|FAILED)[: ]|^\S+:\d+: \*\*\* ",
         r"|undefined reference to|multiple definition of|: cannot find -?l?\S+|undefined symbol:",
         r"|Cannot find symbol for section|: failed$|[Ss]egmentation fault|Syntax error",
         r"|No rule to make target|does not support|unrecognized option",
@@ -310,6 +310,21 @@ mod tests {
             assert_eq!(found.lines, [line]);
             assert_eq!(found.target.as_deref(), Some(target));
         }
+    }
+
+    #[test]
+    fn warnings_of_the_assembler_are_none_however_many() {
+        let mut log = String::new();
+        for line in 1..60 {
+            log.push_str("entry.S: Assembler messages:\n");
+            log.push_str(&format!(
+                "entry.S:{line}: Warning: no instruction mnemonic suffix given\n"
+            ));
+        }
+        log.push_str("last.S: Assembler messages:\nlast.S:4: Error: no such instruction: `x'\n");
+        log.push_str("make[1]: *** [Makefile:5: last.o] Error 1\n");
+        let wanted = ["last.S: Assembler messages:", "last.S:4: Error: no such instruction: `x'"];
+        assert_eq!(failure(&log).lines, wanted);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! line     = "" | comment | note | "CONFIG_NAME=" value | "# CONFIG_NAME is not set"
 //! note     = "#:" word { "," word }
 //! word     = "since A.B"    an older series may lack the names
+//!          | "from A.B"     an older series is not asked at all
 //!          | "until A.B"    this series and newer ones may lack them
 //!          | "arch NAME"    on other architectures nothing is checked
 //!          | "any"          one of the names is enough (a symbol was renamed)
@@ -20,6 +21,9 @@
 //! a note says that the series may lack it, its absence is fine, and a name
 //! that is there all the same (a backport) and doesn't come out is a warning.
 
+use std::path::Path;
+
+use fs_err as fs;
 use serde::Serialize;
 
 use super::dotconfig::{Line, Value};
@@ -29,6 +33,7 @@ use crate::settings::{Arch, KernelVersion, Series};
 /// What the `#:` lines above a request say.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Notes {
+    pub(super) from: Option<Series>,
     pub(super) since: Option<Series>,
     pub(super) until: Option<Series>,
     pub(super) arch: Option<Arch>,
@@ -38,6 +43,11 @@ pub(super) struct Notes {
 }
 
 impl Notes {
+    /// Whether this series is asked at all.
+    pub(super) fn asked(&self, version: &KernelVersion) -> bool {
+        self.from.is_none_or(|from| version.series() >= from)
+    }
+
     /// Whether the names must exist in this series.
     pub(super) fn required(&self, version: &KernelVersion) -> bool {
         let series = version.series();
@@ -52,11 +62,12 @@ impl Notes {
             match said {
                 ("any", None, None) => self.any = Some(line),
                 ("soft", None, None) => self.soft = true,
+                ("from", Some(series), None) => self.from = Some(parse(series)?),
                 ("since", Some(series), None) => self.since = Some(parse(series)?),
                 ("until", Some(series), None) => self.until = Some(parse(series)?),
                 ("arch", Some(arch), None) => self.arch = Some(parse(arch)?),
                 _ => {
-                    let forms = "since A.B, until A.B, arch NAME, any or soft";
+                    let forms = "from A.B, since A.B, until A.B, arch NAME, any or soft";
                     return Err(format!("'{}' is not a note ({forms})", word.trim()));
                 }
             }
@@ -112,6 +123,18 @@ impl Fragment {
             }
             None => Ok(fragment),
         }
+    }
+
+    /// Reads a user's fragment. Its name is that of the file, without the
+    /// folder: what a build's key holds of it must not tell where it lies.
+    ///
+    /// # Errors
+    /// [`Error::Read`] when the file can't be read; else as [`Self::parse`].
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let read = |source| Error::Read { what: "the configuration fragment", source };
+        let text = fs::read(path).map_err(read)?;
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        Self::parse(&name, &String::from_utf8_lossy(&text))
     }
 
     /// Reads a user's full configuration: comments of all kinds are just
@@ -204,7 +227,7 @@ mod tests {
             ("\nCONFIG_A", "f:2: expected CONFIG_NAME=VALUE"),
             ("CONFIG_A=yes", "f:1: yes is not y, m, n"),
             ("#: since 4", "f:1: '4' is not a kernel series"),
-            ("#: sice 4.4", "f:1: 'sice 4.4' is not a note (since A.B"),
+            ("#: sice 4.4", "f:1: 'sice 4.4' is not a note (from A.B, since A.B"),
             ("#: any thing", "f:1: 'any thing' is not a note"),
             ("#:", "f:1: '' is not a note"),
             ("CONFIG_LOCALVERSION=\"-x\"", "f:1: LOCALVERSION is set from the"),
@@ -218,6 +241,18 @@ mod tests {
     fn a_full_configuration_may_say_anything_in_comments() {
         let text = "#: not a note\nCONFIG_LOCALVERSION=\"-x\"\nCONFIG_A=y\n";
         assert_eq!(Fragment::parse_full("f", text).unwrap().requests().len(), 1);
+    }
+
+    #[test]
+    fn a_users_fragment_goes_by_its_files_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.config");
+        let error = Fragment::load(&path).unwrap_err();
+        assert_eq!(error.fault(), crate::report::Fault::NotFound);
+        fs::write(&path, "CONFIG_A=y\n").unwrap();
+        assert_eq!(Fragment::load(&path).unwrap().name(), "mine.config");
+        fs::write(&path, "CONFIG_A\n").unwrap();
+        assert!(Fragment::load(&path).unwrap_err().to_string().starts_with("mine.config:1: "));
     }
 
     proptest! {

@@ -96,6 +96,14 @@ pub enum Error {
         /// The feature.
         name: &'static str,
     },
+    /// A feature that is on without what it needs.
+    #[error("feature '{name}' needs '{needs}', which is turned off")]
+    FeatureNeeds {
+        /// The feature.
+        name: &'static str,
+        /// What it needs.
+        needs: &'static str,
+    },
     /// A symbol that the tree doesn't define.
     #[error("the tree defines no symbol '{name}'")]
     UnknownSymbol {
@@ -133,7 +141,8 @@ impl Error {
             Self::Read { .. } => Fault::Storage,
             Self::UnknownFeature { .. }
             | Self::FeatureTooNew { .. }
-            | Self::FeatureTwice { .. } => Fault::Settings,
+            | Self::FeatureTwice { .. }
+            | Self::FeatureNeeds { .. } => Fault::Settings,
             Self::Line { .. } | Self::UnknownSymbol { .. } | Self::Refused { .. } => Fault::Kconfig,
         }
     }
@@ -152,6 +161,9 @@ impl Error {
             }
             Self::FeatureTooNew { name, .. } => Some(format!("leave '{name}' out of --features")),
             Self::FeatureTwice { name } => Some(format!("either '{name}' or '-{name}'")),
+            Self::FeatureNeeds { name, needs } => {
+                Some(format!("leave out '-{needs}', or '{name}'"))
+            }
             Self::UnknownSymbol { nearest, .. } => {
                 nearest.as_ref().map(|nearest| format!("did you mean '{nearest}'?"))
             }

@@ -148,7 +148,8 @@ impl Plan {
             self.layers.iter().enumerate().flat_map(|(layer, fragment)| {
                 let name = fragment.name();
                 let effective = move |request| Effective { layer, fragment: name, request };
-                fragment.requests().iter().map(effective)
+                let asked = |request: &&Request| request.notes.asked(&self.version);
+                fragment.requests().iter().filter(asked).map(effective)
             })
         };
         let mut last: HashMap<&str, (usize, usize)> = HashMap::new();
@@ -191,6 +192,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_from_a_later_series_is_not_asked() {
+        let of = |version: &str| {
+            let layers =
+                vec![fragment("one", "#: from 5.4\nCONFIG_A=y\n\n# CONFIG_B is not set\n")];
+            let plan = Plan { version: version.parse().unwrap(), full: false, layers };
+            (plan.asks_for("A"), plan.requests())
+        };
+        assert_eq!(of("4.19.108"), (false, 1));
+        assert_eq!(of("5.4"), (true, 2));
+    }
+
+    #[test]
     fn a_users_full_configuration_takes_the_bases_place() {
         let version = KernelVersion::new(6, 12, 3);
         let on = vec!["btf".to_owned()];
@@ -199,13 +212,20 @@ mod tests {
         };
         let own = fragments(&version, (&[], &[]), None, vec![fragment("fix", "")]).unwrap();
         assert!(!own.is_full());
-        assert_eq!(names(own), ["base.config", "features/btf.config", "fix"]);
+        let own = names(own);
+        assert_eq!(
+            (own.first().unwrap().as_str(), own.last().unwrap().as_str()),
+            ("base.config", "fix")
+        );
+        assert!(own.contains(&"features/btf.config".to_owned()));
         let full = Some(("linux-6.12.config", "CONFIG_A=y\nCONFIG_LOCALVERSION=\"-mine\"\n"));
         let users = fragments(&version, (&[], &[]), full, vec![]).unwrap();
         assert!(users.is_full() && !users.seed("-x").contains("mine"));
         assert_eq!(names(users), ["linux-6.12.config"]);
         let users = fragments(&version, (&on, &[]), full, vec![]).unwrap();
-        assert_eq!(names(users), ["linux-6.12.config", "features/btf.config"]);
+        let on = ["bpf", "btf", "tracing"].map(|name| format!("features/{name}.config"));
+        let users = names(users);
+        assert_eq!((users[0].as_str(), &users[1..]), ("linux-6.12.config", on.as_slice()));
     }
 
     #[test]

@@ -442,7 +442,8 @@ proptest! {
 
 /// Real trees, where there are some: `S1B_TEST_TREES` is a list of
 /// `VERSION=FOLDER`, separated by colons; `S1B_TEST_FRAGMENT` a file that is
-/// laid on top. Everything that the base and the features ask must come out.
+/// laid on top, `S1B_TEST_FEATURES` those turned on besides the default ones.
+/// Everything that the base and the features ask must come out.
 #[test]
 fn every_request_comes_out_on_real_trees() {
     let Ok(list) = std::env::var("S1B_TEST_TREES") else { return };
@@ -450,12 +451,14 @@ fn every_request_comes_out_on_real_trees() {
         .map(|path| Fragment::parse("extra", &fs::read_to_string(path).unwrap()).unwrap())
         .into_iter()
         .collect();
+    let on = std::env::var("S1B_TEST_FEATURES").unwrap_or_default();
+    let on: Vec<_> = on.split_whitespace().map(ToOwned::to_owned).collect();
     let mut refused = Vec::new();
     for (version, tree) in list.split(':').filter_map(|one| one.split_once('=')) {
         let version: KernelVersion = version.parse().unwrap();
         let user = find_user_config(tree.as_ref(), &version).unwrap();
         let user = user.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
-        let plan = fragments(&version, (&[], &[]), user, extra.clone()).unwrap();
+        let plan = fragments(&version, (&on, &[]), user, extra.clone()).unwrap();
         let result = olddefconfig(&plan, tree.as_ref());
         match plan.check(tree.as_ref(), Arch::X86_64, &result) {
             Ok(warnings) if warnings.is_empty() => {}

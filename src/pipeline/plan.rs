@@ -214,7 +214,20 @@ pub(super) fn config(settings: &Settings, version: &KernelVersion) -> Result<kco
     let list =
         |names: &std::collections::BTreeSet<String>| names.iter().cloned().collect::<Vec<_>>();
     let (on, off) = (list(&settings.features.enable), list(&settings.features.disable));
-    Ok(kconfig::fragments(version, (&on, &off), own, Vec::new())?)
+    Ok(kconfig::fragments(version, (&on, &off), own, users(settings)?)?)
+}
+
+/// What the user lays over the features: files, then single symbols.
+fn users(settings: &Settings) -> Result<Vec<kconfig::Fragment>, Error> {
+    let mut layers = Vec::new();
+    for path in &settings.config_fragments {
+        layers.push(kconfig::Fragment::load(path)?);
+    }
+    if !settings.config_items.is_empty() {
+        let name = Key::ConfigItem.name();
+        layers.push(kconfig::Fragment::parse(name, &settings.config_items.join("\n"))?);
+    }
+    Ok(layers)
 }
 
 /// The restart change, then the user's files, then the user's URLs.

@@ -65,6 +65,10 @@ pub struct Settings {
     pub arch: Arch,
     /// Parts of the kernel configuration.
     pub features: Features,
+    /// Fragments over those of the features.
+    pub config_fragments: Vec<PathBuf>,
+    /// Symbols over all fragments, as `CONFIG_NAME=value`.
+    pub config_items: Vec<String>,
     /// Where the user's own `linux-X.Y[.Z].config` lie. May not exist.
     pub config_dir: PathBuf,
     /// Patches to apply.
@@ -135,6 +139,8 @@ impl Settings {
             suffix: values.get(Key::KernelVersionSuffix, value::suffix)?,
             arch: values.get(Key::Arch, value::parsed)?,
             features: values.get(Key::Features, value::features)?,
+            config_fragments: values.paths(Key::ConfigFragment)?,
+            config_items: values.get(Key::ConfigItem, value::config_items)?,
             config_dir: values.path(Key::ConfigDir)?,
             extra_patch_files: values.paths(Key::ExtraKernelPatchFiles)?,
             extra_patch_urls: values.get(Key::ExtraKernelPatchUrls, value::urls)?,

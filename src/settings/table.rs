@@ -47,6 +47,13 @@ impl Setting {
     pub fn allows_leading_hyphen(&self) -> bool {
         matches!(self.key, Key::KernelVersionSuffix | Key::Features)
     }
+
+    /// Whether its flag may be given more than once: the values are joined
+    /// with a blank.
+    #[must_use]
+    pub fn is_repeatable(&self) -> bool {
+        matches!(self.key, Key::ConfigFragment | Key::ConfigItem)
+    }
 }
 
 /// Declares [`Key`] and [`SETTINGS`] in one go, so that a key is the index of
@@ -92,7 +99,16 @@ settings! {
             "`x86_64`; `arm64` has no guest programs yet and is refused.";
         Features: "S1B_FEATURES" "features" Some("LIST"), Unset("none besides the base"),
             "Parts of the kernel configuration to add, or with a `-` before the name to leave out",
-            "Separated by commas or blanks: `btf,-kasan`.";
+            "Separated by commas or blanks: `debug,-netfilter`.";
+        ConfigFragment: "S1B_CONFIG_FRAGMENT" "config-fragment" Some("FILE"),
+            Unset("no further fragment"),
+            "A fragment of a kernel configuration to lay over the features",
+            "Separated by blanks, or one flag for each; a later one goes before an earlier one.";
+        ConfigItem: "S1B_CONFIG_ITEM" "config-item" Some("CONFIG_NAME=VALUE"),
+            Unset("no further symbol"),
+            "A symbol of the kernel configuration, over all fragments",
+            "Separated by blanks, or one flag for each: `CONFIG_XFS_FS=y CONFIG_VT=n \
+             CONFIG_CMDLINE=\"quiet panic=1\"`.";
         ConfigDir: "S1B_CONFIG_DIR" "config-dir" Some("FOLDER"), Text("config"),
             "Where your own `linux-X.Y[.Z].config` files lie",
             "The file of the exact version goes before that of the series.";

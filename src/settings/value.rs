@@ -316,6 +316,40 @@ pub(super) fn features(text: &str) -> Result<Features, Wrong> {
     Ok(features)
 }
 
+/// `CONFIG_NAME=value` items separated by white space, which a quoted value
+/// may have inside. What a value can be is Kconfig's business.
+pub(super) fn config_items(text: &str) -> Result<Vec<String>, Wrong> {
+    let mut quoted = false;
+    let mut escaped = false;
+    let items = text.split(|c: char| {
+        quoted ^= c == '"' && !escaped;
+        escaped = c == '\\' && quoted && !escaped;
+        c.is_whitespace() && !quoted
+    });
+    let items = items.filter(|item| !item.is_empty()).map(config_item).collect::<Result<_, _>>()?;
+    if quoted {
+        let problem = format!("a quotation mark in '{text}' has no other");
+        return Err(Wrong::new(problem, "write CONFIG_NAME=\"text\""));
+    }
+    Ok(items)
+}
+
+fn config_item(item: &str) -> Result<String, Wrong> {
+    let name = item.split_once('=').and_then(|(name, _)| name.strip_prefix("CONFIG_"));
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    match name {
+        Some(name) if !name.is_empty() && name.chars().all(word) => Ok(item.to_owned()),
+        _ => {
+            let bare = item.strip_prefix("CONFIG_").unwrap_or(item);
+            let bare = bare.split('=').next().unwrap_or_default();
+            Err(Wrong::new(
+                format!("'{item}' is not CONFIG_NAME=VALUE"),
+                format!("write CONFIG_{bare}=y, or =n for a symbol that shall be off"),
+            ))
+        }
+    }
+}
+
 pub(super) fn sha256(text: &str) -> Result<Digest, Wrong> {
     let hex = text.strip_prefix("sha256:").unwrap_or(text);
     Digest::from_hex(Algorithm::Sha256, hex).ok_or_else(|| {
@@ -358,6 +392,19 @@ mod tests {
         assert_eq!(chosen.disable.into_iter().collect::<Vec<_>>(), ["kasan"]);
         for text in ["a,-a", "-a a", "--a", "-", "A", "a=b"] {
             assert!(features(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn items_of_a_configuration_are_separated_by_what_is_not_quoted() {
+        let text = "CONFIG_A=y  CONFIG_64BIT=n\nCONFIG_C=\"a \\\" b\" CONFIG_D=0x10";
+        let wanted = ["CONFIG_A=y", "CONFIG_64BIT=n", "CONFIG_C=\"a \\\" b\"", "CONFIG_D=0x10"];
+        assert_eq!(config_items(text).unwrap(), wanted);
+        assert_eq!(config_items(" "), Ok(vec![]));
+        let wrong = config_items("XFS_FS").unwrap_err();
+        assert!(hint(wrong).starts_with("write CONFIG_XFS_FS=y"));
+        for text in ["CONFIG_=y", "CONFIG_A", "XFS_FS=y", "CONFIG_A-B=y", "CONFIG_A=\"b c"] {
+            assert!(config_items(text).is_err(), "{text}");
         }
     }
 

@@ -16,7 +16,8 @@ use stage1_builder::settings::{Arch, Format, Vmlinux};
 use super::{EPOCH, RELEASE, little_build, manifest, newest, options, pack, run};
 
 pub(crate) fn tree(artifacts: &KernelArtifacts, vmlinux: Vmlinux) -> Rootfs {
-    let wanted = Wanted { provenance: b"{}\n", stage1: Some(newest()), vmlinux };
+    let stage1 = Some(newest());
+    let wanted = Wanted { provenance: b"{}\n", stage1, any_config: false, vmlinux };
     kernel_tree(artifacts, &wanted).unwrap()
 }
 

@@ -85,7 +85,7 @@ struct Export {
 }
 
 pub(super) fn run(global: &Global, images: &Images) -> Result<(), Error> {
-    let settings = SettingFlags::default().load(global, None)?;
+    let settings = SettingFlags::<false>::default().load(global, None)?;
     let store = Store::new(&settings.cache_dir);
     match &images.what {
         None => list::list(&store, images.list.format),

@@ -45,6 +45,9 @@ pub struct Fix {
     /// The first mainline release that has that commit.
     #[serde(skip_serializing)]
     pub released: Option<String>,
+    /// The first mainline series that has the fault; 4.4 if absent.
+    #[serde(default, skip_serializing, deserialize_with = "series")]
+    pub begins: Option<Series>,
     /// How much of this somebody has seen.
     #[serde(skip_serializing)]
     pub confirmed: Confirmed,
@@ -76,15 +79,17 @@ impl Fix {
         self.config.iter().map(|line| format!("{line}\n")).collect()
     }
 
-    /// Whether a source of this series may need it, as far as that can be
-    /// said without the source: its series is older than the release that has
-    /// the commit. Without tools, any are taken for those that it is for.
+    /// Whether a mainline release of this series may need it, as far as its
+    /// number, the architecture and the tools tell: a hint, for where there is
+    /// no source to probe. Long-term releases may have been mended since.
+    /// Without tools, any are taken for those that it is for.
     #[must_use]
     pub fn may_apply(&self, series: Series, tools: Option<&Toolchain>, arch: Arch) -> bool {
         let mended: Option<Series> = self.released.as_ref().and_then(|text| text.parse().ok());
-        let older = mended.is_none_or(|mended| series < mended);
+        let faulty = self.begins.is_none_or(|begins| series >= begins)
+            && mended.is_none_or(|mended| series < mended);
         let for_arch = self.arch.is_empty() || self.arch.iter().any(|one| one == arch.kernel());
-        older && for_arch && tools.is_none_or(|tools| self.called_for(tools, arch))
+        faulty && for_arch && tools.is_none_or(|tools| self.called_for(tools, arch))
     }
 
     /// Whether the architecture and the tools are those that it is for.
@@ -140,6 +145,11 @@ pub fn applicable(tree: &Path, toolchain: &Toolchain, arch: Arch) -> Result<Vec<
     Ok(applicable)
 }
 
+fn series<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Series>, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse().map(Some).map_err(serde::de::Error::custom)
+}
+
 /// What a build's key holds of the fixes: everything in the table and its
 /// patches, and which of them these tools call for. Which of those a source
 /// needs, the source's own digest decides.
@@ -171,6 +181,10 @@ pub fn patch(name: &str) -> Option<&'static str> {
 
 const PATCHES: &[(&str, &str)] = &[
     ("plt32-modules.patch", include_str!("../../../fixes/plt32-modules.patch")),
+    ("plt32-relocs.patch", include_str!("../../../fixes/plt32-relocs.patch")),
+    ("ilog2-constant.patch", include_str!("../../../fixes/ilog2-constant.patch")),
+    ("objtool-host-compiler.patch", include_str!("../../../fixes/objtool-host-compiler.patch")),
+    ("tools-make43.patch", include_str!("../../../fixes/tools-make43.patch")),
     ("make43-hash.patch", include_str!("../../../fixes/make43-hash.patch")),
 ];
 
@@ -207,7 +221,8 @@ mod tests {
             let commit = fix.upstream.as_deref();
             let full = |id: &str| id.len() == 40 && id.bytes().all(|b| b.is_ascii_hexdigit());
             assert!(commit.is_none_or(full), "{}", fix.id);
-            assert!(commit.is_some() || fix.confirmed == Confirmed::No, "{}", fix.id);
+            let released = fix.released.as_deref().map(str::parse::<Series>);
+            assert!(released.is_none_or(|series| series.is_ok()), "{}", fix.id);
         }
     }
 
@@ -237,18 +252,22 @@ mod tests {
     #[test]
     fn without_a_source_the_series_and_the_tools_decide() {
         let table = table().unwrap();
-        let ids = |minor, tools: Option<&Toolchain>| -> Vec<&str> {
-            let series = Series { major: 5, minor };
+        let ids = |series: &str, tools: Option<&Toolchain>| -> Vec<&str> {
+            let series = series.parse().unwrap();
             let fits = |fix: &&Fix| fix.may_apply(series, tools, Arch::X86_64);
             table.iter().filter(fits).map(|fix| fix.id.as_str()).collect()
         };
         let tools = a_toolchain();
-        assert!(ids(10, Some(&tools)).contains(&"elfcore-recordmcount"));
-        assert!(!ids(11, Some(&tools)).contains(&"elfcore-recordmcount"));
+        let has = |series: &str, id: &str| ids(series, Some(&tools)).contains(&id);
+        assert!(has("5.10", "elfcore-recordmcount") && !has("5.11", "elfcore-recordmcount"));
+        assert!(has("4.4", "elfcore-recordmcount") && !has("4.4", "objtool-select"));
+        assert!(has("4.9", "objtool-select") && has("4.9", "two-meg-pages"));
+        assert!(has("5.15", "btf-enum64") && !has("5.15", "elfcore-recordmcount"));
+        assert!(ids("6.12", Some(&tools)).is_empty());
         let mut old = a_toolchain();
         old.linker.version = "2.35.2".parse().unwrap();
-        assert!(!ids(10, Some(&old)).contains(&"elfcore-recordmcount"));
-        assert!(ids(10, None).len() > ids(10, Some(&old)).len());
+        assert!(!ids("5.10", Some(&old)).contains(&"elfcore-recordmcount"));
+        assert!(ids("5.10", None).len() > ids("5.10", Some(&old)).len());
     }
 
     #[test]
@@ -271,6 +290,26 @@ mod tests {
                 "plt32-modules.patch",
                 "\t\t\t\tgoto overflow;\n\t\t\tbreak;\n\t\tcase R_X86_64_PC32:\n\t\t\tval -= (u64)loc;\n\t\t\t*(u32 *)loc = val;\n#if 0\n",
                 "\t\tcase R_X86_64_PLT32:\n",
+            ),
+            (
+                "plt32-relocs.patch",
+                "\t\tbreak;\n\n\tcase R_X86_64_PC32:\n\t\t/*\n",
+                "\tcase R_X86_64_PLT32:\n",
+            ),
+            (
+                "ilog2-constant.patch",
+                " */\nextern __attribute__((const, noreturn))\nint ____ilog2_NaN(void);\n\n/*\n",
+                "\treturn 0;\n",
+            ),
+            (
+                "objtool-host-compiler.patch",
+                "endif\n\n# always use the host compiler\nCC = gcc\nLD = ld\n",
+                "CC = $(HOSTCC)\nLD = ld\n",
+            ),
+            (
+                "tools-make43.patch",
+                "# (needed for the shell)\nmake-cmd = $(call escsq,$(subst \\#,\\\\\\#,$(subst $$,$$$$,$(cmd_$(1)))))\n\n###\n           mv -f $(dot-target).tmp $(dot-target).cmd,                           \\\n           printf '\\# cannot find fixdep (%s)\\n' $(fixdep) > $(dot-target).cmd; \\\n           printf '\\# using basic dep data\\n\\n' >> $(dot-target).cmd;           \\\n           cat $(depfile) >> $(dot-target).cmd;                                 \\\n",
+                "printf '$(pound) using basic",
             ),
             (
                 "make43-hash.patch",

@@ -74,8 +74,11 @@ fn variables_are_the_sum_of_tools_launcher_and_fixes() {
     let table = fixes::table().unwrap();
     let job = Job { launcher: Some("ccache"), fixes: &table, btf: true, ..world.job() };
     let tree = world.tree.display();
-    assert_eq!(value(&job, "CC").unwrap(), "ccache gcc -fno-pie");
-    let host = format!("ccache gcc -ffile-prefix-map={tree}=. -Wno-use-after-free -fcommon");
+    assert_eq!(value(&job, "CC").unwrap(), "ccache gcc -fno-pie -std=gnu11");
+    let host = format!(
+        "ccache gcc -ffile-prefix-map={tree}=. -Wno-use-after-free -Wno-restrict \
+         -Wno-deprecated-declarations -fcommon"
+    );
     assert_eq!(value(&job, "HOSTCC").unwrap(), host);
     assert_eq!(value(&job, "LD").unwrap(), "ld -z max-page-size=0x200000");
     let map = format!("-fdebug-prefix-map={tree}/stage1-objects=.");
