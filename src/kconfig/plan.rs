@@ -99,6 +99,22 @@ impl Plan {
         self
     }
 
+    /// What `above`, laid on top, would take from the layers so far: a line
+    /// for each symbol that one of them wants otherwise.
+    #[must_use]
+    pub fn overridden_by(&self, above: &Fragment) -> Vec<String> {
+        let asked = self.effective();
+        let against = |new: &Request| {
+            let old = asked.iter().find(|one| one.request.name == new.name)?;
+            let (name, by) = (&new.name, above.name());
+            let Request { value, line, .. } = old.request;
+            (value != &new.value).then(|| {
+                format!("{name}: {by} needs {}, not {value} [{}:{line}]", new.value, old.fragment)
+            })
+        };
+        above.requests().iter().filter_map(against).collect()
+    }
+
     /// How many symbols are asked for.
     #[must_use]
     pub fn requests(&self) -> usize {
@@ -201,6 +217,13 @@ mod tests {
         };
         assert_eq!(of("4.19.108"), (false, 1));
         assert_eq!(of("5.4"), (true, 2));
+    }
+
+    #[test]
+    fn what_a_layer_above_takes_away_is_told() {
+        let plan = plan(vec![fragment("one", "CONFIG_A=y\nCONFIG_B=1\n# CONFIG_C is not set\n")]);
+        let above = fragment("fix x", "# CONFIG_A is not set\nCONFIG_B=1\nCONFIG_D=y\n");
+        assert_eq!(plan.overridden_by(&above), ["A: fix x needs n, not y [one:1]"]);
     }
 
     #[test]

@@ -217,6 +217,11 @@ fn configure(
 ) -> Result<String, Error> {
     reporter.started(Stage::Configure, plan.version.to_string());
     let config = asked(plan, job.fixes)?;
+    for layer in &config.layers()[plan.config.layers().len()..] {
+        for taken in plan.config.overridden_by(layer) {
+            reporter.warning(taken);
+        }
+    }
     let text = job.configure(&config.seed(&settings.suffix), reporter)?;
     let outcome = DotConfig::parse(".config", &text)?;
     let findings = if settings.insecure.contains(&Insecure::Kconfig) {
