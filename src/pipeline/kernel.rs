@@ -78,12 +78,14 @@ pub(super) fn prepare(
     reporter.detail(format!("workspace {}", workspace.root().display()));
     let stamp = unpacked(store, &workspace, plan, reporter)?;
     let tree = workspace.tree();
-    let fixes = compile::fixes::applicable(&tree, &plan.toolchain, settings.arch)?;
+    let pristine = workspace.pristine();
+    let untouched = source::Pristine::of(&tree, &pristine)?;
+    let fixes = compile::fixes::applicable(&untouched, &plan.toolchain, settings.arch)?;
     for fix in &fixes {
         reporter.detail(format!("fix {}: {}", fix.id, fix.why));
     }
     let patches = patches(plan, &fixes);
-    let outcomes = source::apply_series(&tree, &workspace.pristine(), &patches, reporter)?;
+    let outcomes = source::apply_series(&tree, &pristine, &patches, reporter)?;
     let outcomes = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
     let epoch = settings.source_date_epoch.unwrap_or(stamp.epoch);
     Ok(Prepared { workspace, fixes, patches, outcomes, epoch })

@@ -183,9 +183,10 @@ fn needed(settings: &Settings, store: &Store, offer: &Offer) -> Result<Vec<Neede
     let version = offer.version;
     let toolchain = tools(settings, version)?;
     let folder = settings.build_dir.clone().unwrap_or_else(|| store.workspaces());
-    let tree = offer.here.as_ref().and_then(|digest| store::source_tree(&folder, digest));
-    if let (Some(tree), Some(tools)) = (&tree, &toolchain) {
-        let fixes = fixes::applicable(tree, tools, settings.arch)?;
+    let found = offer.here.as_ref().and_then(|digest| store::source_tree(&folder, digest));
+    if let (Some((tree, pristine)), Some(tools)) = (&found, &toolchain) {
+        let untouched = source::Pristine::of(tree, pristine)?;
+        let fixes = fixes::applicable(&untouched, tools, settings.arch)?;
         return Ok(fixes.into_iter().map(|fix| told(fix, Certainty::Sure)).collect());
     }
     by_version(settings, version, toolchain)

@@ -65,7 +65,7 @@ pub use error::Error;
 pub use extra::{patch_file, patch_url};
 pub use local::LocalTree;
 pub use offers::{Offer, offers};
-pub use patch::{Outcome, Patch, PatchError, apply_series};
+pub use patch::{Outcome, Patch, PatchError, Pristine, apply_series};
 pub use unpack::{UnpackError, Unpacked};
 
 /// The default of [`Options::kernel_org_url`].

@@ -201,11 +201,14 @@ impl Workspace {
 }
 
 /// A tree of the source with this digest, to be looked at: another process
-/// may be at work on it. Patches of earlier builds may be in it.
+/// may be at work on it. Patches of earlier builds may be in it; the second
+/// folder has the originals of what they touched.
 #[must_use]
-pub fn source_tree(folder: &Path, source: &Digest) -> Option<PathBuf> {
+pub fn source_tree(folder: &Path, source: &Digest) -> Option<(PathBuf, PathBuf)> {
     let fitting = source_trees(folder).into_iter().filter(|(_, stamp)| stamp.digest == *source);
-    fitting.map(|(tree, _)| tree).min()
+    let tree = fitting.map(|(tree, _)| tree).min()?;
+    let pristine = tree.with_file_name("pristine");
+    Some((tree, pristine))
 }
 
 /// Every whole tree in a folder of workspaces, and what it is of.
@@ -309,7 +312,7 @@ mod tests {
         fs::create_dir(workspace.tree()).unwrap();
         assert_eq!(source_tree(folder.path(), &digest), None, "it is not whole yet");
         workspace.set_source(&SourceStamp { digest: digest.clone(), epoch: 7 }).unwrap();
-        let tree = source_tree(folder.path(), &digest).unwrap();
+        let (tree, _) = source_tree(folder.path(), &digest).unwrap();
         assert_eq!(tree.canonicalize().unwrap(), workspace.tree());
         assert_eq!(source_tree(folder.path(), &Digest::sha256(b"other")), None);
     }

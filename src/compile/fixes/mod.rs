@@ -5,7 +5,6 @@ mod condition;
 mod probe;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +13,7 @@ use self::probe::Probe;
 use super::{Error, Toolchain};
 use crate::digest::Digest;
 use crate::settings::{Arch, Series};
+use crate::source::Pristine;
 
 /// The table, as committed.
 const TABLE: &str = include_str!("../../../fixes/fixes.toml");
@@ -98,7 +98,12 @@ impl Fix {
         for_arch && self.tools.iter().all(|condition| condition.holds(toolchain))
     }
 
-    fn applies(&self, tree: &Path, toolchain: &Toolchain, arch: Arch) -> Result<bool, Error> {
+    fn applies(
+        &self,
+        tree: &Pristine<'_>,
+        toolchain: &Toolchain,
+        arch: Arch,
+    ) -> Result<bool, Error> {
         if !self.called_for(toolchain, arch) {
             return Ok(false);
         }
@@ -131,11 +136,15 @@ fn parse(text: &str) -> Result<Vec<Fix>, Error> {
     Ok(table.fix)
 }
 
-/// The fixes that `tree` needs with these tools, in the table's order.
+/// The fixes that the tree needs with these tools, in the table's order.
 ///
 /// # Errors
 /// When a file of the tree is there but can't be read.
-pub fn applicable(tree: &Path, toolchain: &Toolchain, arch: Arch) -> Result<Vec<Fix>, Error> {
+pub fn applicable(
+    tree: &Pristine<'_>,
+    toolchain: &Toolchain,
+    arch: Arch,
+) -> Result<Vec<Fix>, Error> {
     let mut applicable = Vec::new();
     for fix in table()? {
         if fix.applies(tree, toolchain, arch)? {
@@ -194,10 +203,17 @@ mod tests {
     use crate::compile::toolchain::tests::a_toolchain;
     use crate::source::{Patch, apply_series};
     use fs_err as fs;
+    use std::path::Path;
+
+    fn ids_for(arch: Arch, tree: &Path, toolchain: &Toolchain) -> Vec<String> {
+        let originals = tree.with_extension("pristine");
+        let tree = Pristine::of(tree, &originals).unwrap();
+        let fixes = applicable(&tree, toolchain, arch).unwrap();
+        fixes.into_iter().map(|fix| fix.id).collect()
+    }
 
     fn ids(tree: &Path, toolchain: &Toolchain) -> Vec<String> {
-        let fixes = applicable(tree, toolchain, Arch::X86_64).unwrap();
-        fixes.into_iter().map(|fix| fix.id).collect()
+        ids_for(Arch::X86_64, tree, toolchain)
     }
 
     fn write(tree: &Path, file: &str, text: &str) {
@@ -245,7 +261,7 @@ mod tests {
         let mended = "static inline Elf_Half elf_core_extra_phdrs(void) { return 0; }";
         write(tree.path(), "include/linux/elfcore.h", mended);
         assert_eq!(ids(tree.path(), &a_toolchain()), ["objtool-realloc"]);
-        let arm = applicable(tree.path(), &a_toolchain(), Arch::Arm64).unwrap();
+        let arm = ids_for(Arch::Arm64, tree.path(), &a_toolchain());
         assert_eq!(arm.len(), 1, "{arm:?}");
     }
 
@@ -325,6 +341,12 @@ mod tests {
             let patches = [Patch::new(name, text.as_bytes().to_vec())];
             apply_series(&tree, &pristine, &patches, &crate::report::Silent).unwrap();
             assert!(fs::read_to_string(tree.join(file)).unwrap().contains(after), "{name}");
+            // Applied, it is still needed.
+            let untouched = Pristine::of(&tree, &pristine).unwrap();
+            let has_it = |fix: &Fix| fix.patches.iter().any(|one| one == name);
+            let fix = table().unwrap().into_iter().find(has_it).unwrap();
+            let mut asked = fix.probes.iter().filter(|probe| probe.is_of(file));
+            assert!(asked.all(|probe| probe.holds(&untouched).unwrap()), "{name}");
         }
     }
 }

@@ -1,11 +1,8 @@
-use std::io;
-use std::path::Path;
-
-use fs_err as fs;
 use regex::Regex;
 use serde::Deserialize;
 
 use crate::compile::Error;
+use crate::source::Pristine;
 
 /// A question to one file of the source.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -54,18 +51,23 @@ impl TryFrom<Raw> for Probe {
 }
 
 impl Probe {
-    /// Whether it holds in `tree`. A file that is not there neither contains
+    /// Whether it asks about this file.
+    #[cfg(test)]
+    pub(super) fn is_of(&self, file: &str) -> bool {
+        self.file == file
+    }
+
+    /// Whether it holds in the tree as it was before any patch: a fix must not
+    /// be gone because it was applied. A file that is not there neither contains
     /// nor lacks anything: the series then never had what the fix is for.
-    pub(super) fn holds(&self, tree: &Path) -> Result<bool, Error> {
-        let path = tree.join(&self.file);
+    pub(super) fn holds(&self, tree: &Pristine<'_>) -> Result<bool, Error> {
+        let found = tree.read(&self.file);
+        let found = found.map_err(|error| Error::files("can't probe the source", error))?;
         if let Question::Exists(wanted) = self.question {
-            return Ok(path.exists() == wanted);
+            return Ok(found.is_some() == wanted);
         }
-        let text = match fs::read(&path) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(Error::files("can't probe the source", error)),
-        };
+        let Some(bytes) = found else { return Ok(false) };
+        let text = String::from_utf8_lossy(&bytes);
         Ok(match &self.question {
             Question::Exists(_) => true,
             Question::Contains(part) => text.contains(part),
@@ -81,10 +83,16 @@ impl Probe {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use fs_err as fs;
+
     use super::*;
 
     fn holds(tree: &Path, probe: &str) -> bool {
-        toml::from_str::<Probe>(probe).unwrap().holds(tree).unwrap()
+        let nothing_touched = tree.join("none");
+        let tree = Pristine::of(tree, &nothing_touched).unwrap();
+        toml::from_str::<Probe>(probe).unwrap().holds(&tree).unwrap()
     }
 
     #[test]

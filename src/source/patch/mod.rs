@@ -23,7 +23,9 @@ mod series;
 mod tests;
 mod write;
 
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 pub use error::PatchError;
 
@@ -103,6 +105,31 @@ pub fn apply_series(
         step.act()?;
     }
     Ok(outcomes)
+}
+
+/// A tree as it was before any patch, whatever patches are in it now.
+pub struct Pristine<'a>(originals::Originals<'a>);
+
+impl<'a> Pristine<'a> {
+    /// The tree, with the originals that [`apply_series`] kept in `pristine`;
+    /// a folder that is not there has none.
+    ///
+    /// # Errors
+    /// When the originals can't be read.
+    pub fn of(tree: &'a Path, pristine: &'a Path) -> Result<Self, PatchError> {
+        originals::Originals::load(tree, pristine).map(Self)
+    }
+
+    /// What was in the file at this path; `None` if there was none.
+    ///
+    /// # Errors
+    /// When it can't be read, or something else than a file is there.
+    pub fn read(&self, path: &str) -> io::Result<Option<Arc<Vec<u8>>>> {
+        match self.0.node(path) {
+            Ok(node) => Ok(node.map(|node| node.content)),
+            Err(failure) => Err(io::Error::other(failure.of(path))),
+        }
+    }
 }
 
 type OnPaper = (series::Changed, Vec<(String, Outcome)>);
