@@ -7,6 +7,7 @@
 mod accel;
 mod boot;
 mod command;
+mod device;
 mod kernel;
 mod machine;
 mod request;

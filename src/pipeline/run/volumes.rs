@@ -6,6 +6,7 @@ use crate::container::Process;
 use crate::vm::{Mount, Share, Via, Volume};
 
 use super::super::Error;
+use super::device;
 use super::request::{RunRequest, VolumeKind};
 
 /// Bytes of one message of 9p. More saves round trips; the guest's kernel
@@ -41,7 +42,8 @@ impl Shares {
             }
             Via::Virtiofs { .. } => ("virtiofs", String::new()),
         };
-        self.list.push(Share { tag: tag.to_owned(), path, writable, via });
+        let one_device = device::is_one(&path);
+        self.list.push(Share { tag: tag.to_owned(), path, writable, one_device, via });
         Mount { kind: kind.to_owned(), source: tag.to_owned(), options, writable }
     }
 }
