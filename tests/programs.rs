@@ -20,6 +20,7 @@ mod guest;
 mod not_run;
 mod support;
 use guest::Guest;
+use support::outcome;
 
 #[test]
 fn programs_work_on_6_1() {
@@ -39,6 +40,7 @@ fn all_on(series: &str) {
     headers_of_the_kernel(&guest);
     bpftrace(&guest);
     bcc(&guest);
+    faults_of_a_module(&guest);
 }
 
 /// busybox serves and gets a file; strace sees what cat does.
@@ -214,4 +216,48 @@ opensnoop-bpfcc -d 1 2>&1 | grep -o -m1 'Unable to find kernel headers'
     let columns: Vec<&str> = lines[0].split_whitespace().collect();
     assert_eq!(columns, ["cat", "3", "0", "/tmp/a-file"]);
     assert_eq!(lines[1], "Unable to find kernel headers");
+}
+
+/// A module that is built in the guest, and what it does to the kernel: the run
+/// ends by what the console says, long before a limit.
+fn faults_of_a_module(guest: &Guest) {
+    const SOURCE: &str = r#"
+#include <linux/kthread.h>
+#include <linux/module.h>
+static char *what = "oops";
+module_param(what, charp, 0);
+static int work(void *unused)
+{
+	if (what[0] == 'o')
+		*(volatile int *)8 = 1;
+	preempt_disable();
+	for (;;)
+		cpu_relax();
+}
+static int __init start(void) { return PTR_ERR_OR_ZERO(kthread_run(work, NULL, "faulty")); }
+module_init(start);
+MODULE_LICENSE("GPL");
+"#;
+    let folder = guest.folder().join("module");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("faults.c"), SOURCE).unwrap();
+    fs::write(folder.join("Makefile"), "obj-m := faults.o\n").unwrap();
+    let volume = format!("--volume=m,kind=host,source={}", folder.display());
+    let volume = [volume.as_str(), "--mount=volume=m,target=/m"];
+    let said = guest.script(
+        &[&volume[..], &["--memory=2G"]].concat(),
+        "make -C /lib/modules/$(uname -r)/build M=/m modules >/tmp/said 2>&1 || cat /tmp/said; \
+         grep -i 'clock skew' /tmp/said || true",
+    );
+    assert_eq!(said, "", "a guest whose clock is the host's has no files of the future");
+    let lockup = ["BUG: soft lockup", "[faulty:"];
+    for (what, told) in
+        [("oops", &["Kernel panic - not syncing: Fatal exception"][..]), ("lockup", &lockup)]
+    {
+        let script = format!("/sbin/insmod /m/faults.ko what={what}; sleep 1000");
+        let run = guest.run().args(volume).args(["--kernel-arg=watchdog_thresh=5"]);
+        let (code, _, stderr) = outcome(run.args(["--", "/bin/sh", "-c", &script]));
+        assert_eq!(code, 122, "{what}: {stderr}");
+        assert!(told.iter().all(|text| stderr.contains(text)), "{what}: {stderr}");
+    }
 }
