@@ -68,8 +68,7 @@ pub(super) fn fetch(
     reporter: &dyn Reporter,
 ) -> Result<(), Error> {
     let blobs = Blobs::new(options.folder);
-    let absent: Vec<_> =
-        wanted.iter().filter(|layer| blobs.get(layer).is_none()).copied().collect();
+    let absent: Vec<_> = wanted.iter().filter(|layer| !blobs.has(layer)).copied().collect();
     if absent.is_empty() {
         return Ok(());
     }
