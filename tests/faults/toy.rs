@@ -1,5 +1,5 @@
-//! A kernel in little, signed on a mirror of its own, whose build takes well
-//! under a second and goes every way that a real one does: download,
+//! A kernel in little, signed on a mirror of its own, whose build takes
+//! about a second and goes every way that a real one does: download,
 //! signature, unpack, patch, configure, compile, headers, pack, place.
 
 use std::collections::BTreeSet;
