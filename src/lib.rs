@@ -9,12 +9,13 @@
 //!
 //! A room (a module with a folder) never imports one to its right; only
 //! [`pipeline`] joins them. The leaves [`proc`], [`digest`], [`fsutil`], [`http`],
-//! [`listing`] and [`nearest`](mod@nearest) know no room, and every room may speak
-//! through [`report::Event`].
+//! [`kept`], [`listing`] and [`nearest`](mod@nearest) know no room, and every
+//! room may speak through [`report::Event`].
 
 pub mod digest;
 pub mod fsutil;
 pub mod http;
+pub mod kept;
 pub mod listing;
 pub mod nearest;
 pub mod proc;

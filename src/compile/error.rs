@@ -5,7 +5,7 @@ use super::failure::Failure;
 use super::requirements::{Manager, Missing, install_command};
 use crate::proc;
 use crate::proc::interrupt::Signal;
-use crate::report::Fault;
+use crate::report::{Fault, text};
 
 /// What can go wrong between a source tree and a kernel.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +131,7 @@ impl Error {
                 Some(hint) => hint.to_owned(),
                 None => format!("less +/error: {}", log.display()),
             }),
+            Self::Files { source, .. } => text::storage_hint(source),
             _ => None,
         }
     }

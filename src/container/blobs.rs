@@ -60,6 +60,13 @@ impl Blobs {
         (section.length == descriptor.size).then_some(section)
     }
 
+    /// Whether a blob is there with every byte: one that was damaged since is
+    /// fetched again.
+    pub(super) fn has(&self, descriptor: &Descriptor) -> bool {
+        let whole = |section: Section| section.verify(&descriptor.digest, "").is_ok();
+        self.get(descriptor).is_some_and(whole)
+    }
+
     /// A document that is there, verified.
     pub(super) fn document(&self, digest: &Digest) -> Option<Vec<u8>> {
         let section = Section::of_file(&self.path(digest)).ok()?;
@@ -120,7 +127,7 @@ impl Blobs {
         let lock = self.root.join(format!("{}.lock", blob.digest.hex()));
         let _lock = Lock::acquire(&lock, waiting, || interrupt::requested().is_some())
             .map_err(interrupted)?;
-        if self.get(blob).is_some() {
+        if self.has(blob) {
             progress.add(blob.size);
             return Ok(());
         }

@@ -11,6 +11,7 @@ use super::blobs::interrupted;
 use super::process::Process;
 use crate::digest::Digest;
 use crate::fsutil::{self, Lock};
+use crate::kept;
 use crate::proc::interrupt;
 use crate::report::Reporter;
 
@@ -55,8 +56,7 @@ impl Slot {
 
     /// The image, if it is there and whole.
     pub(super) fn get(&self) -> Option<Record> {
-        let record = fs::read(self.folder().join(RECORD)).ok()?;
-        let record: Record = serde_json::from_slice(&record).ok()?;
+        let record: Record = kept::read(&self.folder().join(RECORD))?;
         let size = fs::metadata(self.rootfs()).ok()?.len();
         (size == record.size).then_some(record)
     }
@@ -105,8 +105,7 @@ impl Slot {
         let (file, mut record) = make(file.into_parts().0)?;
         file.sync_all()?;
         record.size = file.metadata()?.len();
-        let bytes = serde_json::to_vec_pretty(&record).map_err(std::io::Error::from)?;
-        fsutil::write_atomic(&temporary.join(RECORD), &bytes)?;
+        kept::write(&temporary.join(RECORD), &record)?;
         // Only a damaged image is ever replaced: a whole one is not made again.
         fsutil::remove_all(&self.folder())?;
         fs::rename(&temporary, self.folder())?;

@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use fs_err as fs;
 use serde::{Deserialize, Serialize};
 use std::io::Read;
 use ureq::Body;
@@ -17,8 +16,8 @@ use super::parts::{Found, MOST_DOCUMENT, Place, check, only_sha256};
 use super::reference::RegistryName;
 use super::{Error, Options, PullPolicy};
 use crate::digest::Digest;
-use crate::fsutil;
 use crate::http::{self, Certificates, Client, Method, Patience, Pieces, broke_off};
+use crate::kept;
 use crate::report::{Reporter, Stage, text};
 
 /// Where docker.io really is.
@@ -69,8 +68,7 @@ pub(super) fn fetch(
     reporter: &dyn Reporter,
 ) -> Result<(), Error> {
     let blobs = Blobs::new(options.folder);
-    let absent: Vec<_> =
-        wanted.iter().filter(|layer| blobs.get(layer).is_none()).copied().collect();
+    let absent: Vec<_> = wanted.iter().filter(|layer| !blobs.has(layer)).copied().collect();
     if absent.is_empty() {
         return Ok(());
     }
@@ -88,8 +86,7 @@ pub(super) fn fetch(
 /// What the store has under a name, or under a digest that came by another
 /// name.
 fn known(name: &RegistryName, blobs: &Blobs, options: &Options) -> Result<Option<Found>, Error> {
-    let record = fs::read(record(name, options)).ok();
-    let known = record.and_then(|bytes| serde_json::from_slice::<Known>(&bytes).ok());
+    let known: Option<Known> = kept::read(&record(name, options));
     let digest = known.map(|known| known.manifest).or_else(|| name.digest.clone());
     let Some(manifest) = digest.and_then(|digest| blobs.document(&digest)) else {
         return Ok(None);
@@ -114,8 +111,7 @@ fn found(
 
 fn remember(name: &RegistryName, manifest: Digest, options: &Options) -> Result<(), Error> {
     let known = Known { name: name.to_string(), manifest };
-    let bytes = serde_json::to_vec_pretty(&known).map_err(std::io::Error::from)?;
-    Ok(fsutil::write_atomic(&record(name, options), &bytes)?)
+    Ok(kept::write(&record(name, options), &known)?)
 }
 
 fn record(name: &RegistryName, options: &Options) -> PathBuf {

@@ -41,7 +41,7 @@ pub use stage1::{check, stage1_kvm};
 pub use tree::{CONFIG, KERNEL, Wanted, kernel_tree, tree_of_files, tree_of_stage1};
 pub use upstream::{UPSTREAMS, Upstream};
 
-use crate::report::Fault;
+use crate::report::{Fault, text};
 use crate::settings::{Arch, RktVersion};
 use crate::{kconfig, proc};
 
@@ -152,6 +152,7 @@ impl Error {
                     .to_owned(),
             ),
             Self::NoStrip => Some("apt-get install binutils".to_owned()),
+            Self::Read(error) | Self::Scratch(error) => text::storage_hint(error),
             _ => None,
         }
     }

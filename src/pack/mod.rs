@@ -37,7 +37,7 @@ pub use target::{Kind, Target, write_all};
 use crate::content;
 use crate::digest::Digest;
 use crate::proc::interrupt;
-use crate::report::Fault;
+use crate::report::{Fault, text};
 
 /// How an image is written.
 #[derive(Debug, Clone, Default)]
@@ -194,6 +194,10 @@ impl Error {
                  report it"
                     .to_owned(),
             ),
+            Self::Read(error)
+            | Self::Write(error)
+            | Self::Copy { source: error, .. }
+            | Self::Visit(error) => text::storage_hint(error),
             _ => None,
         }
     }

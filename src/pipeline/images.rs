@@ -199,19 +199,25 @@ pub(super) fn sound<T>(
     Ok(result?)
 }
 
+/// How many files of the store may turn out to be damaged in one build: the
+/// archive, and an image of each format.
+const DAMAGED: usize = 4;
+
 /// Does something; if a file of the store turns out to be damaged on the way
 /// and was removed, does it once more, which builds or fetches that again.
 pub(super) fn healing<T>(
     reporter: &dyn Reporter,
     mut act: impl FnMut() -> Result<T, Error>,
 ) -> Result<T, Error> {
-    match act() {
-        Err(Error::Store(error @ store::Error::Damaged { .. })) => {
-            reporter.warning(format!("{error}; making it again"));
-            act()
+    for _ in 0..DAMAGED {
+        match act() {
+            Err(Error::Store(error @ store::Error::Damaged { .. })) => {
+                reporter.warning(format!("{error}; making it again"));
+            }
+            other => return other,
         }
-        other => other,
     }
+    act()
 }
 
 /// Lays an ACI out, unless it lies there as it was laid out before. A folder

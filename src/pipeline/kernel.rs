@@ -5,7 +5,7 @@ use crate::digest::Digest;
 use crate::kconfig::{self, DotConfig, Fragment, Severity, Tree};
 use crate::report::{Reporter, Stage};
 use crate::settings::{Insecure, Settings};
-use crate::source::{self, Outcome, Patch};
+use crate::source::{self, Outcome, Patch, PatchError};
 use crate::store::{self, SourceStamp, Store, Workspace};
 
 use super::Error;
@@ -76,7 +76,35 @@ pub(super) fn prepare(
     let arch = settings.arch.kernel();
     let workspace = Workspace::claim(&folder, digest, arch, &plan.kernel_key, reporter)?;
     reporter.detail(format!("workspace {}", workspace.root().display()));
-    let stamp = unpacked(store, &workspace, plan, reporter)?;
+    let filled = match fill(settings, store, plan, &workspace, reporter) {
+        // Which patches are in the tree, nobody knows any more.
+        Err(Error::Patch(error @ PatchError::Originals { .. })) => {
+            reporter.warning(format!("{error}; unpacking the source again"));
+            workspace.clear()?;
+            fill(settings, store, plan, &workspace, reporter)?
+        }
+        other => other?,
+    };
+    let Filled { fixes, patches, outcomes, epoch } = filled;
+    Ok(Prepared { workspace, fixes, patches, outcomes, epoch })
+}
+
+/// What came of filling a workspace.
+struct Filled {
+    fixes: Vec<Fix>,
+    patches: Vec<Patch>,
+    outcomes: Vec<Outcome>,
+    epoch: u64,
+}
+
+fn fill(
+    settings: &Settings,
+    store: &Store,
+    plan: &BuildPlan,
+    workspace: &Workspace,
+    reporter: &dyn Reporter,
+) -> Result<Filled, Error> {
+    let stamp = unpacked(store, workspace, plan, reporter)?;
     let tree = workspace.tree();
     let pristine = workspace.pristine();
     let untouched = source::Pristine::of(&tree, &pristine)?;
@@ -88,7 +116,7 @@ pub(super) fn prepare(
     let outcomes = source::apply_series(&tree, &pristine, &patches, reporter)?;
     let outcomes = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
     let epoch = settings.source_date_epoch.unwrap_or(stamp.epoch);
-    Ok(Prepared { workspace, fixes, patches, outcomes, epoch })
+    Ok(Filled { fixes, patches, outcomes, epoch })
 }
 
 /// Brings a workspace to the finished kernel.

@@ -15,6 +15,7 @@ use ureq::http::{HeaderMap, Response};
 
 use crate::fsutil;
 use crate::http::{self, Client, Method, Patience, Pieces, broke_off, header};
+use crate::kept;
 use crate::report::{Event, Reporter, Stage, Total, Unit, text};
 
 use super::Error;
@@ -142,8 +143,7 @@ fn attempt(
 }
 
 fn known_origin(partial: &Path, url: &str) -> Option<Origin> {
-    let text = fs::read(origin_path(partial)).ok()?;
-    serde_json::from_slice(&text).ok().filter(|origin: &Origin| origin.url == url)
+    kept::read(&origin_path(partial)).filter(|origin: &Origin| origin.url == url)
 }
 
 /// Whether a 206 answer is the rest of the file that we have the start of.
@@ -196,8 +196,7 @@ fn begin(
         validator: validator(response.headers()),
         total: header(response.headers(), "content-length").and_then(|text| text.parse().ok()),
     };
-    let text = serde_json::to_vec(&origin).map_err(std::io::Error::from)?;
-    fsutil::write_atomic(&origin_path(partial), &text)?;
+    kept::write(&origin_path(partial), &origin)?;
     store(client, response, fs::File::create(partial)?, &origin, 0, reporter)
 }
 

@@ -15,7 +15,7 @@ use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Algorithm, Digest, DigestReader, Hasher};
-use crate::fsutil;
+use crate::kept;
 use crate::listing::{self, Listed, Stamp};
 use crate::proc::{self, Program, interrupt};
 use crate::report::{Event, Reporter, Stage, Total, Unit};
@@ -299,8 +299,7 @@ fn known_path(path: &Path, options: &Options) -> PathBuf {
 }
 
 fn recall(path: &Path, stamp: &Digest, options: &Options) -> Option<Known> {
-    let text = fs::read(known_path(path, options)).ok()?;
-    serde_json::from_slice(&text).ok().filter(|known: &Known| known.stamp == *stamp)
+    kept::read(&known_path(path, options)).filter(|known: &Known| known.stamp == *stamp)
 }
 
 /// What is known of a source with this stamp, or found out now.
@@ -314,8 +313,7 @@ fn remembered(
         return Ok(known);
     }
     let known = Known { stamp, version: version(path)?, digest: hash()? };
-    let text = serde_json::to_vec(&known).map_err(std::io::Error::from)?;
-    fsutil::write_atomic(&known_path(path, options), &text)?;
+    kept::write(&known_path(path, options), &known)?;
     Ok(known)
 }
 

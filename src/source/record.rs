@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::fsutil::{self, Lock};
+use crate::kept;
 use crate::proc::interrupt;
 use crate::report::Reporter;
 use crate::settings::{KernelRequest, KernelVersion};
@@ -89,7 +90,7 @@ pub(super) fn find(
     let mut records: Vec<PathBuf> = records.collect();
     records.sort_unstable();
     Ok(records.iter().rev().find_map(|path| {
-        let record = read::<Record>(path).filter(|record| record.format == FORMAT)?;
+        let record = kept::read::<Record>(path).filter(|record| record.format == FORMAT)?;
         let fits = record.version == version && counts(&record, options, keyring.as_ref());
         let archive = folder.join(&record.archive);
         let whole = fs::metadata(&archive).is_ok_and(|found| found.len() == record.size);
@@ -100,7 +101,7 @@ pub(super) fn find(
 /// The versions of a provider whose archives are there.
 pub(super) fn kept(options: &Options, provider: Provider) -> Vec<KernelVersion> {
     let entries = fs::read_dir(folder(options, provider)).into_iter().flatten().flatten();
-    let records = entries.filter_map(|entry| read::<Record>(&entry.path()));
+    let records = entries.filter_map(|entry| kept::read::<Record>(&entry.path()));
     let mut versions: Vec<_> = records.map(|record| record.version).collect();
     versions.sort_unstable();
     versions.dedup();
@@ -137,18 +138,8 @@ pub(super) fn keep(
         provenance: provenance.clone(),
         keyring: keys::fingerprint_of_file(keyring)?,
     };
-    write(&record_path(path), &record)?;
+    kept::write(&record_path(path), &record)?;
     Ok(Archive { path: path.to_owned(), version, provenance })
-}
-
-fn read<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
-}
-
-fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(std::io::Error::from)?;
-    text.push(b'\n');
-    Ok(fsutil::write_atomic(path, &text)?)
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -185,7 +176,7 @@ pub(super) fn remembered(request: KernelRequest, options: &Options) -> Option<Re
 /// The last answer and its age.
 pub(super) fn older(request: KernelRequest, options: &Options) -> Option<(Duration, Resolved)> {
     let question = question(request, options);
-    let found: Remembered = read(&answer_path(&question, options))?;
+    let found: Remembered = kept::read(&answer_path(&question, options))?;
     // A clock that was set back makes an answer of the future: not fresh.
     let age = Duration::from_secs(now().checked_sub(found.at)?);
     (found.format == FORMAT && found.question == question).then_some((age, found.resolved))
@@ -195,7 +186,7 @@ pub(super) fn older(request: KernelRequest, options: &Options) -> Option<(Durati
 pub(super) fn forget(wrong: &Resolved, options: &Options) -> Result<(), Error> {
     let Ok(entries) = fs::read_dir(options.downloads.join("resolved")) else { return Ok(()) };
     for path in entries.flatten().map(|entry| entry.path()) {
-        if read::<Remembered>(&path).is_some_and(|found| found.resolved == *wrong) {
+        if kept::read::<Remembered>(&path).is_some_and(|found| found.resolved == *wrong) {
             fsutil::remove_all(&path)?;
         }
     }
@@ -211,5 +202,6 @@ pub(super) fn remember(
     let question = question(request, options);
     let path = answer_path(&question, options);
     let resolved = resolved.clone();
-    write(&path, &Remembered { format: FORMAT, at: now(), question, resolved })
+    let answer = Remembered { format: FORMAT, at: now(), question, resolved };
+    Ok(kept::write(&path, &answer)?)
 }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde::Deserialize;
 
+use super::images::RECORD;
 use super::{Error, Store, discard, sealed};
 use crate::digest::Digest;
-use crate::fsutil;
+use crate::{fsutil, kept};
 
 /// What a check of one thing showed.
 #[derive(Debug)]
@@ -43,20 +44,30 @@ struct Provenance {
     digest: Digest,
 }
 
-/// Reads every image, every kernel that was taken out of one and every
-/// verified archive, one after the other.
+/// Reads every image, every kernel that was taken out of one, every verified
+/// archive and their records, one after the other.
 pub fn check(store: &Store) -> impl Iterator<Item = Checked> + '_ {
     images(store).chain(kernels(store)).chain(downloads(store))
 }
 
 fn images(store: &Store) -> impl Iterator<Item = Checked> + '_ {
     let images = store.images();
-    let mut all = images.all();
-    all.sort_by(|a, b| (&a.record.kernel, &a.key).cmp(&(&b.record.kernel, &b.key)));
-    all.into_iter().map(move |found| Checked {
-        name: format!("image {} {}", found.record.release, found.record.id),
-        result: images.verify(&found.key, &found.record),
-        paths: vec![images.folder(&found.key)],
+    let mut all: Vec<_> = images.keys().into_iter().map(|key| (images.record(&key), key)).collect();
+    all.sort_by_cached_key(|(record, key)| {
+        (record.as_ref().map(|record| record.kernel.clone()), key.clone())
+    });
+    all.into_iter().map(move |(record, key)| {
+        let folder = images.folder(&key);
+        let (name, result) = match record {
+            Some(record) => {
+                (format!("image {} {}", record.release, record.id), images.verify(&key, &record))
+            }
+            None => {
+                let path = folder.join(RECORD);
+                (format!("image of the key {}", key.hex()), Err(Error::DamagedRecord { path }))
+            }
+        };
+        Checked { name, result, paths: vec![folder] }
     })
 }
 
@@ -70,8 +81,17 @@ fn kernels(store: &Store) -> impl Iterator<Item = Checked> + use<> {
 
 fn downloads(store: &Store) -> impl Iterator<Item = Checked> + use<> {
     let files = folder(&store.downloads()).flat_map(|provider| folder(&provider));
-    files.filter_map(|record| {
-        let download: Download = serde_json::from_slice(&fs::read(&record).ok()?).ok()?;
+    let records = files.filter(|path| path.extension().is_some_and(|end| end == "json"));
+    records.filter_map(|record| {
+        let Some(value) = kept::read::<serde_json::Value>(&record) else {
+            return Some(Checked {
+                name: format!("record {}", record.file_name().unwrap_or_default().display()),
+                result: Err(Error::DamagedRecord { path: record.clone() }),
+                paths: vec![record],
+            });
+        };
+        // Others tell of answers and of downloads under way.
+        let download: Download = serde_json::from_value(value).ok()?;
         let path = record.with_file_name(&download.archive);
         path.is_file().then(|| Checked {
             name: format!("download {}", download.archive),

@@ -10,8 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use crate::digest::{Algorithm, Digest};
 use crate::fsutil::{self, AtomicFolder, Hold, Lock};
+use crate::kept;
 use crate::proc::interrupt;
 use crate::settings::Format;
+
+/// The name of an image's record in its folder.
+pub(super) const RECORD: &str = "record.json";
 
 /// What is known of a finished image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,8 +83,8 @@ impl ImageStore {
     }
 
     /// The record of an image, whole or not.
-    fn record(&self, key: &Digest) -> Option<Record> {
-        serde_json::from_slice(&fs::read(self.folder(key).join("record.json")).ok()?).ok()
+    pub(super) fn record(&self, key: &Digest) -> Option<Record> {
+        kept::read(&self.folder(key).join(RECORD))
     }
 
     /// Every image that is there, in no order. One that is cut short is left
@@ -104,7 +108,7 @@ impl ImageStore {
     pub fn found(&self, key: &Digest) -> Option<Found> {
         let record = self.get(key)?;
         let time = |path: PathBuf| fs::metadata(path).ok()?.modified().ok();
-        let made = time(self.folder(key).join("record.json"))?;
+        let made = time(self.folder(key).join(RECORD))?;
         let used = time(self.folder(key))?.max(made);
         let file = self.file(key, record.format);
         Some(Found { key: key.clone(), file, record, made, used })
@@ -232,8 +236,7 @@ impl NewImage {
     pub fn commit(self, record: &Record) -> Result<(), Error> {
         let doing = || Error::io("can't keep the image");
         self.file.sync_all().map_err(doing())?;
-        let bytes = serde_json::to_vec_pretty(record).map_err(|error| doing()(error.into()))?;
-        fsutil::write_atomic(&self.folder.path().join("record.json"), &bytes).map_err(doing())?;
+        kept::write(&self.folder.path().join(RECORD), record).map_err(doing())?;
         // Only a damaged image is ever replaced: a whole one is not made again.
         fsutil::remove_all(&self.target).map_err(doing())?;
         self.folder.commit(&self.target).map_err(doing())

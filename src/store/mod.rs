@@ -36,7 +36,8 @@
 //! Every image is checked against its record before it is copied, written to
 //! elsewhere or opened to be booted, and every archive before it is unpacked.
 //! What has other bytes than it was made with is named and removed, and
-//! `pipeline` makes or fetches it again.
+//! `pipeline` makes or fetches it again. Records hold their own digest
+//! ([`crate::kept`]); a damaged one counts as absent.
 //!
 //! A folder's name carries the version of its layout: a newer layout gets a
 //! new name, and never misreads an old one. Everything becomes visible by a
@@ -90,6 +91,12 @@ pub enum Error {
         /// What it has.
         found: Digest,
     },
+    /// A record that can't be read any more, and all that it told of.
+    #[error("{} is damaged: what it told of must be made again", path.display())]
+    DamagedRecord {
+        /// The record.
+        path: PathBuf,
+    },
     /// No image has an id that begins so.
     #[error("no image in the store is {id}")]
     NoImage {
@@ -130,7 +137,7 @@ impl Error {
         match self {
             Self::Io { .. } | Self::InUse { .. } => Fault::Storage,
             Self::Pack(error) => error.fault(),
-            Self::Damaged { .. } => Fault::Archive,
+            Self::Damaged { .. } | Self::DamagedRecord { .. } => Fault::Archive,
             Self::NoImage { .. } | Self::Ambiguous { .. } => Fault::NotFound,
             Self::Interrupted(signal) => (*signal).into(),
         }
@@ -142,7 +149,7 @@ impl Error {
         match self {
             Self::Io { source, .. } => text::storage_hint(source),
             Self::Pack(error) => error.hint(),
-            Self::Damaged { .. } => Some(
+            Self::Damaged { .. } | Self::DamagedRecord { .. } => Some(
                 "stage1-builder images verify --repair removes what is damaged; it is made again \
                  when it is asked for"
                     .to_owned(),

@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Error, ImageStore, Record};
 use crate::digest::{Algorithm, Digest, Hasher};
-use crate::fsutil::{self, AtomicFile};
+use crate::fsutil::AtomicFile;
 use crate::settings::Format;
-use crate::{listing, pack};
+use crate::{kept, listing, pack};
 
 /// Copies of an image outside of the store that were whole when we last
 /// looked, by what `stat` says of them.
@@ -95,7 +95,7 @@ impl ImageStore {
         let Some(stamp) = stamp_of(target) else { return Ok(()) };
         placed.0.retain(|old| old.path != stamp.path);
         placed.0.push(stamp);
-        fsutil::write_atomic(&self.folder(key).join("placed.json"), &serde_json::to_vec(placed)?)
+        kept::write(&self.folder(key).join("placed.json"), placed)
     }
 
     fn placed(&self, key: &Digest) -> Placed {
@@ -121,13 +121,11 @@ impl ImageStore {
         let mut known: LaidOut = self.recalled(key, "laid-out.json");
         let path = std::path::absolute(folder).map_err(doing())?;
         known.0.insert(path, layout_stamp(folder).map_err(doing())?);
-        let bytes = serde_json::to_vec(&known).map_err(|error| doing()(error.into()))?;
-        fsutil::write_atomic(&self.folder(key).join("laid-out.json"), &bytes).map_err(doing())
+        kept::write(&self.folder(key).join("laid-out.json"), &known).map_err(doing())
     }
 
     fn recalled<T: serde::de::DeserializeOwned + Default>(&self, key: &Digest, name: &str) -> T {
-        let bytes = fs::read(self.folder(key).join(name)).ok();
-        bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+        kept::read(&self.folder(key).join(name)).unwrap_or_default()
     }
 }
 

@@ -8,7 +8,7 @@ use fs_err as fs;
 
 use super::Error;
 use crate::digest::Digest;
-use crate::fsutil;
+use crate::kept;
 
 /// The list beside the files.
 const LIST: &str = "files.json";
@@ -25,18 +25,22 @@ pub fn seal(folder: &Path) -> Result<(), Error> {
         let digest = Digest::sha256_of_file(&entry.path()).map_err(doing())?;
         list.insert(entry.file_name().to_string_lossy().into_owned(), digest);
     }
-    let bytes = serde_json::to_vec(&list).map_err(|error| doing()(error.into()))?;
-    fsutil::write_atomic(&folder.join(LIST), &bytes).map_err(doing())
+    kept::write(&folder.join(LIST), &list).map_err(doing())
 }
 
 /// Checks the files that a folder's list names. One without a list is of
 /// before there were any, and passes.
 ///
 /// # Errors
-/// [`Error::Damaged`] with the first file that is not as it was.
+/// [`Error::Damaged`] with the first file that is not as it was,
+/// [`Error::DamagedRecord`] when that can't be told any more.
 pub(super) fn check(folder: &Path) -> Result<(), Error> {
-    let Ok(list) = fs::read(folder.join(LIST)) else { return Ok(()) };
-    let list: BTreeMap<String, Digest> = serde_json::from_slice(&list).unwrap_or_default();
+    let path = folder.join(LIST);
+    if !path.exists() {
+        return Ok(());
+    }
+    let list: Option<BTreeMap<String, Digest>> = kept::read(&path);
+    let list = list.ok_or(Error::DamagedRecord { path })?;
     for (name, expected) in list {
         super::check::same(&folder.join(name), &expected)?;
     }
@@ -57,5 +61,10 @@ mod tests {
         fs::write(folder.path().join("kernel"), "kernfl").unwrap();
         let error = check(folder.path()).unwrap_err().to_string();
         assert!(error.contains("/kernel is damaged"), "{error}");
+        let list = folder.path().join(LIST);
+        let flipped = fs::read_to_string(&list).unwrap().replace("kernel", "kerneL");
+        fs::write(list, flipped).unwrap();
+        let error = check(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("/files.json is damaged"), "{error}");
     }
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use crate::digest::Digest;
 use crate::fsutil::{self, Lock};
+use crate::kept;
 use crate::proc::interrupt;
 use crate::report::Reporter;
 
@@ -108,7 +109,7 @@ impl Workspace {
     /// Which source the tree holds; `None` until it is whole.
     #[must_use]
     pub fn source(&self) -> Option<SourceStamp> {
-        let stamp = read_json(&self.root.join("source.json"))?;
+        let stamp = kept::read(&self.root.join("source.json"))?;
         self.tree().is_dir().then_some(stamp)
     }
 
@@ -129,7 +130,7 @@ impl Workspace {
     /// # Errors
     /// When the record can't be written.
     pub fn set_source(&self, stamp: &SourceStamp) -> Result<(), Error> {
-        write_json(&self.root.join("source.json"), stamp)
+        write(&self.root.join("source.json"), stamp)
     }
 
     /// Brings everything written so far to the disk.
@@ -156,7 +157,7 @@ impl Workspace {
     pub fn set_kernel_key(&self, key: Option<&Digest>) -> Result<(), Error> {
         let path = self.root.join("kernel.json");
         match key {
-            Some(key) => write_json(&path, key),
+            Some(key) => write(&path, key),
             None => fsutil::remove_all(&path).map_err(Error::io("can't change a workspace")),
         }
     }
@@ -165,7 +166,7 @@ impl Workspace {
     /// configuration of this digest, in any of the source's workspaces.
     #[must_use]
     pub fn counted(&self, config: &Digest) -> Option<u64> {
-        let counts: BTreeMap<String, u64> = read_json(&self.counts())?;
+        let counts: BTreeMap<String, u64> = kept::read(&self.counts())?;
         counts.get(config.hex()).copied()
     }
 
@@ -175,9 +176,9 @@ impl Workspace {
     /// # Errors
     /// When the record can't be written.
     pub fn set_counted(&self, config: &Digest, objects: u64) -> Result<(), Error> {
-        let mut counts: BTreeMap<String, u64> = read_json(&self.counts()).unwrap_or_default();
+        let mut counts: BTreeMap<String, u64> = kept::read(&self.counts()).unwrap_or_default();
         counts.insert(config.hex().to_owned(), objects);
-        write_json(&self.counts(), &counts)
+        write(&self.counts(), &counts)
     }
 
     /// Beside the workspaces of the source: all of them use it.
@@ -216,7 +217,7 @@ pub fn source_tree(folder: &Path, source: &Digest) -> Option<(PathBuf, PathBuf)>
 pub fn source_trees(folder: &Path) -> Vec<(PathBuf, SourceStamp)> {
     let roots = fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
     let tree = |root: PathBuf| {
-        let stamp = read_json(&root.join("source.json"))?;
+        let stamp = kept::read(&root.join("source.json"))?;
         let tree = root.join("linux");
         tree.is_dir().then_some((tree, stamp))
     };
@@ -224,17 +225,11 @@ pub fn source_trees(folder: &Path) -> Vec<(PathBuf, SourceStamp)> {
 }
 
 fn read_kernel_key(root: &Path) -> Option<Digest> {
-    read_json(&root.join("kernel.json"))
+    kept::read(&root.join("kernel.json"))
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
-}
-
-fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
-    let doing = "can't write a workspace's record";
-    let bytes = serde_json::to_vec(value).map_err(|error| Error::io(doing)(error.into()))?;
-    fsutil::write_atomic(path, &bytes).map_err(Error::io(doing))
+fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), Error> {
+    kept::write(path, value).map_err(Error::io("can't write a workspace's record"))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
-use crate::fsutil;
+use crate::kept;
 use crate::proc;
 
 /// What runs the guest's instructions.
@@ -108,7 +108,7 @@ impl Finding {
     }
 
     fn record(&self) -> Option<Record> {
-        let record: Record = serde_json::from_slice(&fs::read(&self.path).ok()?).ok()?;
+        let record: Record = kept::read(&self.path)?;
         (record.host == self.host).then_some(record)
     }
 
@@ -135,10 +135,7 @@ impl Finding {
     }
 
     fn write(&self, record: &Record) {
-        if let (Some(folder), Ok(bytes)) = (self.path.parent(), serde_json::to_vec(record)) {
-            _ = fs::create_dir_all(folder);
-            _ = fsutil::write_atomic(&self.path, &bytes);
-        }
+        _ = kept::write(&self.path, record);
     }
 }
 

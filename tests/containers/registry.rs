@@ -67,6 +67,35 @@ fn a_registry_is_asked_once_and_what_is_there_is_used() {
     assert!(matches!(error, Error::NoImage { .. }), "{error}");
 }
 
+/// Every kind of file that the store has of an image, one after the other.
+#[test]
+fn what_was_damaged_in_the_store_is_fetched_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = small(folder.path());
+    let registry = Registry::start(folder.path(), "127.0.0.1", "");
+    registry.push(&layout.path, "v1", "app:v1", &[]);
+    let store = folder.path().join("store");
+    let name = format!("docker://{}/app:v1", registry.address);
+    let app = get(&name, &options(&store)).unwrap();
+    let mut flipped = 0;
+    for path in leftovers(&store) {
+        if path.ends_with("rootfs.squashfs") {
+            continue;
+        }
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 4;
+        fs::write(&path, bytes).unwrap();
+        if !path.ends_with("record.json") {
+            fs::remove_dir_all(store.join("images")).unwrap();
+        }
+        assert_eq!(get(&name, &options(&store)).unwrap(), app, "{}", path.display());
+        assert_eq!(files(&app, &folder.path().join(format!("out{flipped}"))), SMALL);
+        flipped += 1;
+    }
+    assert!(flipped >= 6, "a name, a manifest, a configuration, three layers: {flipped}");
+}
+
 #[test]
 fn many_at_once_do_the_work_once() {
     let folder = tempfile::tempdir().unwrap();

@@ -21,6 +21,13 @@ pub(crate) enum Fault {
     Status(u16),
     /// Other content, well sent.
     Instead(Vec<u8>),
+    /// Announces so many bytes and sends all of them.
+    Announce(usize),
+    /// Other content under the validator of the right one: the file was
+    /// changed, and the server does not know it.
+    Disguised(Vec<u8>),
+    /// Says that the part it sends begins so many bytes later.
+    RangeLater(usize),
 }
 
 #[derive(Default)]
@@ -125,9 +132,11 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     }
     let body = if let Some(Fault::Instead(other)) = &fault { other.clone() } else { body };
     let etag = format!("\"{}\"", &Digest::sha256(&body).hex()[..16]);
+    let body = if let Some(Fault::Disguised(other)) = &fault { other.clone() } else { body };
     let start = range
         .filter(|_| headers.get("if-range").is_none_or(|wanted| *wanted == etag))
-        .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
+        .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok())
+        .filter(|start| *start < body.len());
     let limit = match fault {
         Some(Fault::BreakAt(limit) | Fault::StallAt(limit)) => limit,
         _ => usize::MAX,
@@ -135,11 +144,18 @@ fn serve(stream: TcpStream, state: &Mutex<State>) -> std::io::Result<()> {
     let mut more = vec![format!("ETag: {etag}")];
     let (status, part) = match start {
         Some(start) => {
-            more.push(format!("Content-Range: bytes {start}-{}/{}", body.len() - 1, body.len()));
+            let later = if let Some(Fault::RangeLater(later)) = fault { later } else { 0 };
+            let said = start + later;
+            more.push(format!("Content-Range: bytes {said}-{}/{}", body.len() - 1, body.len()));
             ("206 Partial Content", &body[start..])
         }
         None => ("200 OK", &body[..]),
     };
+    if let Some(Fault::Announce(length)) = fault {
+        let mut stream = stream;
+        head(&mut stream, status, &more, length)?;
+        return stream.write_all(part);
+    }
     if limit >= part.len() {
         return answer(stream, status, &more, part, method);
     }

@@ -2,7 +2,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::proc::interrupt;
-use crate::report::Fault;
+use crate::report::{Fault, text};
 
 /// Why patches could not be applied. Whenever the patches are the reason,
 /// the tree is as it was before.
@@ -104,6 +104,7 @@ impl PatchError {
                 let folder = crate::fsutil::parent(path).display();
                 Some(format!("remove {folder} and the tree it belongs to: it is unpacked anew"))
             }
+            Self::Storage { source } => text::storage_hint(source),
             _ => None,
         }
     }

@@ -20,6 +20,7 @@ use super::PatchError;
 use super::parse::Mode;
 use super::series::{Failure, Node, folders};
 use crate::digest::Digest;
+use crate::kept;
 
 const FORMAT: u32 = 1;
 const JOURNAL: &str = "journal.json";
@@ -49,7 +50,7 @@ impl Default for Journal {
 
 impl Journal {
     pub(super) fn to_bytes(&self) -> io::Result<Vec<u8>> {
-        Ok(serde_json::to_vec_pretty(self)?)
+        kept::to_bytes(self)
     }
 
     pub(super) fn path(folder: &Path) -> PathBuf {
@@ -62,7 +63,7 @@ impl Journal {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             other => other?,
         };
-        match serde_json::from_slice::<Self>(&bytes) {
+        match kept::from_bytes::<Self>(&bytes) {
             Ok(journal) if journal.format == FORMAT => Ok(journal),
             Ok(journal) => {
                 let why = format!("format {} is not ours ({FORMAT})", journal.format);
