@@ -15,6 +15,7 @@
 //! has rkt's reboot change, and every header that users name is there.
 
 mod bootable;
+mod foreign;
 mod form;
 mod guest;
 mod headers;
@@ -32,6 +33,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use bootable::{Candidate, Lack};
+pub use foreign::{Foreign, debians, modules_in};
 pub use form::{Form, STAGE1_MODULES};
 pub use guest::{BIND_HEADERS, GUEST_PROGRAMS, GuestProgram, guest_program, guest_programs_digest};
 pub use kernel_image::{REBOOT_TEXT, own_config, release_in, release_of, restarts};

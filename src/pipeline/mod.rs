@@ -9,6 +9,7 @@ pub mod diff;
 pub mod doctor;
 mod error;
 mod export;
+mod foreign;
 mod images;
 mod kernel;
 pub mod kernels;
@@ -30,6 +31,7 @@ use crate::store::{Record, Store};
 pub use config_kernel::{Asked, KernelConfig, Origin, Why, config_kernel, why};
 pub use error::Error;
 pub use export::export;
+pub use foreign::{ForeignKernel, ForeignPlan, OwnKernel, build_foreign, plan_foreign};
 pub use named::image_file;
 pub use plan::{BuildPlan, PlannedImage, plan};
 pub use provenance::Provenance;
@@ -70,6 +72,6 @@ pub fn build(
     images::healing(reporter, || {
         let plan = plan(settings, &store, refresh, reporter)?;
         let records = images::in_store(settings, &store, &plan, &settings.formats, reporter)?;
-        images::place(settings, &store, &plan, records, reporter)
+        images::place(settings, &store, &plan.of(&settings.formats), records, reporter)
     })
 }
