@@ -40,7 +40,6 @@ pub struct Foreign {
 /// # Errors
 /// When the folder can't be read.
 pub fn debians(root: &Path, release: &str) -> Result<Foreign, Error> {
-    let boot = |name: &str| root.join("boot").join(format!("{name}-{release}"));
     let headers = root.join("usr/src").join(format!("linux-headers-{release}"));
     let mut parts = Vec::new();
     for (folder, start) in [("usr/src", "linux-headers-"), ("usr/lib", "linux-kbuild-")] {
@@ -63,12 +62,8 @@ pub fn debians(root: &Path, release: &str) -> Result<Foreign, Error> {
     ]);
     parts.retain(|(path, _)| path.is_dir());
     let vmlinux = headers.join("vmlinux");
-    Ok(Foreign {
-        image: boot("vmlinuz"),
-        config: Some(boot("config")),
-        parts,
-        vmlinux: vmlinux.is_file().then_some(vmlinux),
-    })
+    let vmlinux = vmlinux.is_file().then_some(vmlinux);
+    Ok(Foreign { parts, vmlinux, ..Foreign::debians_boot(root, release) })
 }
 
 /// Where a root has the modules of a release: Debian moves them to `/usr`.
@@ -80,6 +75,13 @@ pub fn modules_in(root: &Path, release: &str) -> PathBuf {
 }
 
 impl Foreign {
+    /// The kernel and its configuration alone, of Debian's packages.
+    #[must_use]
+    pub fn debians_boot(root: &Path, release: &str) -> Self {
+        let boot = |name: &str| root.join("boot").join(format!("{name}-{release}"));
+        Self { image: boot("vmlinuz"), config: Some(boot("config")), ..Self::default() }
+    }
+
     /// The tree of its image.
     ///
     /// # Errors
@@ -125,17 +127,15 @@ impl Foreign {
         Ok(())
     }
 
-    /// Adds what a stage1 has besides the kernel, or refuses a kernel that
-    /// rkt could not boot. `vmlinux` is the kernel, uncompressed.
+    /// Refuses a kernel that rkt could not boot. `vmlinux` is the kernel,
+    /// uncompressed.
     ///
     /// # Errors
-    /// [`Error::NotForRkt`] with all that is lacking; as [`stage1::check`].
-    pub fn add_stage1(
+    /// [`Error::NotForRkt`] with all that is lacking.
+    pub fn check_bootable(
         &self,
         version: &KernelVersion,
         vmlinux: Option<&[u8]>,
-        (upstream, arch): (RktVersion, Arch),
-        tree: &mut Rootfs,
     ) -> Result<(), Error> {
         let config = self.config.as_deref().map(DotConfig::load).transpose();
         // What nobody knows is not there.
@@ -143,9 +143,16 @@ impl Foreign {
         let release = release_of(&self.image)?;
         let restarts = vmlinux.map(restarts).transpose()?.unwrap_or(false);
         let (folder, config) = (release.as_str(), Some(&config));
-        Candidate { release: folder, folder, version, config, restarts }.check()?;
-        stage1::add_programs(upstream, arch, tree)
+        Candidate { release: folder, folder, version, config, restarts }.check()
     }
+}
+
+/// Adds what a stage1 has besides the kernel.
+///
+/// # Errors
+/// As [`stage1::check`].
+pub fn add_stage1(upstream: RktVersion, arch: Arch, tree: &mut Rootfs) -> Result<(), Error> {
+    stage1::add_programs(upstream, arch, tree)
 }
 
 /// Whether what is in such a folder belongs to it. At the top are links from
@@ -233,8 +240,7 @@ mod tests {
         packages(folder.path());
         let found = debians(folder.path(), "6.1.0-56-amd64").unwrap();
         let version = KernelVersion::new(6, 1, 192);
-        let rkt = ("1.30.0".parse().unwrap(), Arch::X86_64);
-        let error = found.add_stage1(&version, Some(b"x"), rkt, &mut Rootfs::new()).unwrap_err();
+        let error = found.check_bootable(&version, Some(b"x")).unwrap_err();
         let text = error.to_string();
         for lack in ["no reboot change", "not 6.1.192 and a suffix", "CONFIG_9P_FS=y is not"] {
             assert!(text.contains(lack), "{text}");

@@ -59,17 +59,18 @@ fn make(
     let doing = || store::Error::io("can't lay a kernel's files out");
     let scratch = AtomicFolder::create(&store.kernels()).map_err(doing())?;
     let root = scratch.path();
+    let stage1 = images.iter().any(|image| image.format == Format::Aci);
+    if stage1 {
+        check_bootable(plan, root)?;
+    }
     let (foreign, date) = match &plan.from {
         From::Packages(packages) => debians(packages, plan, root, reporter)?,
         From::Files(files) => (own(files, plan, root)?, EPOCH),
     };
     let epoch = settings.source_date_epoch.unwrap_or(date);
     let mut tree = foreign.tree(&plan.release, &provenance(settings, plan, epoch)?)?;
-    if images.iter().any(|image| image.format == Format::Aci) {
-        let image = fs::read(&foreign.image).map_err(doing())?;
-        let vmlinux = vm::kernel_proper(&image);
-        let rkt = (settings.upstream, settings.arch);
-        foreign.add_stage1(&plan.version, vmlinux.as_deref(), rkt, &mut tree)?;
+    if stage1 {
+        content::add_stage1(settings.upstream, settings.arch, &mut tree)?;
     }
     let options = pack::WriteOptions {
         epoch,
@@ -83,6 +84,20 @@ fn make(
         options,
     };
     images::pack_all(store, &tree, images, &packing, reporter)
+}
+
+/// Refuses what rkt could not boot, before all of it is laid out.
+fn check_bootable(plan: &ForeignPlan, root: &Path) -> Result<(), Error> {
+    let foreign = match &plan.from {
+        From::Packages(packages) => {
+            packages.unpack_boot(root)?;
+            Foreign::debians_boot(root, &plan.release)
+        }
+        From::Files(files) => own_boot(files, root)?,
+    };
+    let doing = store::Error::io("can't read the kernel");
+    let image = fs::read(&foreign.image).map_err(doing)?;
+    Ok(foreign.check_bootable(&plan.version, vm::kernel_proper(&image).as_deref())?)
 }
 
 /// Debian's packages, laid out in `root`; and their date.
@@ -109,9 +124,8 @@ fn debians(
     Ok((foreign, date))
 }
 
-/// The user's files where they are; what has to be found out of them goes to
-/// `root`.
-fn own(files: &OwnFiles, plan: &ForeignPlan, root: &Path) -> Result<Foreign, Error> {
+/// The user's kernel, and the configuration that it may hold of itself.
+fn own_boot(files: &OwnFiles, root: &Path) -> Result<Foreign, Error> {
     let doing = || store::Error::io("can't take a kernel's files");
     let mut foreign = Foreign { image: files.image.clone(), ..Foreign::default() };
     let image = fs::read(&files.image).map_err(doing())?;
@@ -120,6 +134,14 @@ fn own(files: &OwnFiles, plan: &ForeignPlan, root: &Path) -> Result<Foreign, Err
         fs::write(&path, config).map_err(doing())?;
         foreign.config = Some(path);
     }
+    Ok(foreign)
+}
+
+/// The user's files where they are; what has to be found out of them goes to
+/// `root`.
+fn own(files: &OwnFiles, plan: &ForeignPlan, root: &Path) -> Result<Foreign, Error> {
+    let doing = || store::Error::io("can't take a kernel's files");
+    let mut foreign = own_boot(files, root)?;
     if let Some(modules) = &files.modules {
         if let Some(depmod) = &plan.depmod {
             let lists = root.join("lib/modules").join(&plan.release);

@@ -287,14 +287,25 @@ impl Prebuilt {
     pub fn unpack(&self, into: &Path, reporter: &dyn Reporter) -> Result<(), Error> {
         for archive in &self.packages {
             reporter.started(Stage::Unpack, archive.provenance.name.clone());
-            unpack(&archive.path, into)?;
+            unpack(&archive.path, into, false)?;
             reporter.finished(Stage::Unpack, archive.provenance.name.clone());
         }
         Ok(())
     }
+
+    /// Lays the kernel and its configuration alone into a folder, which takes
+    /// a moment.
+    ///
+    /// # Errors
+    /// As [`Prebuilt::unpack`].
+    pub fn unpack_boot(&self, into: &Path) -> Result<(), Error> {
+        self.packages.first().map_or(Ok(()), |archive| unpack(&archive.path, into, true))
+    }
 }
 
-fn unpack(deb: &Path, into: &Path) -> Result<(), Error> {
+/// Lays a package's files into a folder; or only what is in `/boot`, which
+/// comes first.
+fn unpack(deb: &Path, into: &Path, boot_alone: bool) -> Result<(), Error> {
     let damaged = |source| Error::Damaged { path: PathBuf::from(deb), source };
     let data = super::data_of(fs::File::open(deb)?).map_err(damaged)?;
     let (_, tar) = decompress::decoder(data).map_err(damaged)?;
@@ -303,7 +314,14 @@ fn unpack(deb: &Path, into: &Path) -> Result<(), Error> {
         if let Some(signal) = interrupt::requested() {
             return Err(Error::Interrupted(signal));
         }
-        entry.and_then(|mut entry| entry.unpack_in(into)).map_err(damaged)?;
+        let mut entry = entry.map_err(damaged)?;
+        let boot = entry.path_bytes().starts_with(b"./boot/");
+        if boot_alone && !boot && into.join("boot").is_dir() {
+            return Ok(());
+        }
+        if boot || !boot_alone {
+            entry.unpack_in(into).map_err(damaged)?;
+        }
     }
     Ok(())
 }
