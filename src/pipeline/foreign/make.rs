@@ -17,7 +17,7 @@ use crate::{pack, vm};
 use super::super::Error;
 use super::super::images::{self, Packing};
 use super::super::plan::PlannedImage;
-use super::plan::{ForeignPlan, From, OwnFiles};
+use super::plan::{Basis, ForeignPlan, OwnFiles};
 
 /// The date of what has none of its own, 1980-01-01.
 const EPOCH: u64 = 315_532_800;
@@ -64,8 +64,8 @@ fn make(
         check_bootable(plan, root)?;
     }
     let (foreign, date) = match &plan.from {
-        From::Packages(packages) => debians(packages, plan, root, reporter)?,
-        From::Files(files) => (own(files, plan, root)?, EPOCH),
+        Basis::Packages(packages) => debians(packages, plan, root, reporter)?,
+        Basis::Files(files) => (own(files, plan, root)?, EPOCH),
     };
     let epoch = settings.source_date_epoch.unwrap_or(date);
     let mut tree = foreign.tree(&plan.release, &provenance(settings, plan, epoch)?)?;
@@ -89,11 +89,11 @@ fn make(
 /// Refuses what rkt could not boot, before all of it is laid out.
 fn check_bootable(plan: &ForeignPlan, root: &Path) -> Result<(), Error> {
     let foreign = match &plan.from {
-        From::Packages(packages) => {
+        Basis::Packages(packages) => {
             packages.unpack_boot(root)?;
             Foreign::debians_boot(root, &plan.release)
         }
-        From::Files(files) => own_boot(files, root)?,
+        Basis::Files(files) => own_boot(files, root)?,
     };
     let doing = store::Error::io("can't read the kernel");
     let image = fs::read(&foreign.image).map_err(doing)?;

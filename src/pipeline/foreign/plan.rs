@@ -28,7 +28,7 @@ pub struct ForeignPlan {
     /// What it calls itself.
     pub release: String,
     /// Where it is from.
-    pub(super) from: From,
+    pub(super) from: Basis,
     /// What lists its modules; none if there are no modules, or they are
     /// listed.
     pub(super) depmod: Option<Depmod>,
@@ -45,7 +45,7 @@ pub struct ForeignPlan {
 
 /// Where a kernel's files are.
 #[derive(Debug)]
-pub(super) enum From {
+pub(super) enum Basis {
     Packages(Prebuilt),
     Files(OwnFiles),
 }
@@ -118,7 +118,7 @@ pub(super) fn plan(
                 name: "debian/linux-image",
             };
             let depmod = Some(Depmod::find()?);
-            assemble(settings, named, From::Packages(found), parts, depmod)
+            assemble(settings, named, Basis::Packages(found), parts, depmod)
         }
         ForeignKernel::Own(own) => own_plan(own, settings),
     }
@@ -154,7 +154,7 @@ struct Named {
 fn assemble(
     settings: &Settings,
     named: Named,
-    from: From,
+    from: Basis,
     parts: Vec<Provenance>,
     depmod: Option<Depmod>,
 ) -> Result<ForeignPlan, Error> {
@@ -199,26 +199,20 @@ fn assemble(
     };
     Ok(ForeignPlan {
         version,
+        release,
         from,
         depmod,
+        name,
         formats,
-        parts: parts.clone(),
-        inputs,
-        kernel_key: kernel_key.clone(),
+        parts,
+        kernel_key,
         images,
-        name: name.clone(),
-        release: release.clone(),
+        inputs,
     })
 }
 
 /// The plan for files of the user's.
 fn own_plan(own: &OwnKernel, settings: &Settings) -> Result<ForeignPlan, Error> {
-    let missing = |what, path: &Path, why: String, hint: &str| Error::Missing {
-        what,
-        path: path.to_owned(),
-        why,
-        hint: hint.to_owned(),
-    };
     let not_there = |error: std::io::Error| {
         missing("the kernel", &own.image, error.to_string(), "--kernel-image takes a bzImage")
     };
@@ -228,59 +222,56 @@ fn own_plan(own: &OwnKernel, settings: &Settings) -> Result<ForeignPlan, Error> 
         let why = format!("it says that it is {release}, which begins with no version");
         missing("the kernel", &own.image, why, "name a bzImage of 2.6.24 or newer")
     })?;
-    let modules = own.modules.as_deref().map(|path| {
-        let places = [path.to_owned(), path.join(&release), content::modules_in(path, &release)];
-        let is_it = |path: &PathBuf| {
-            ["kernel", "modules.order", "modules.dep"].iter().any(|name| path.join(name).exists())
-        };
-        places.into_iter().find(is_it).ok_or_else(|| {
-            let why = format!("there are no modules of {release} in it");
-            missing(
-                "the modules",
-                path,
-                why,
-                "name /lib/modules/RELEASE, or the root that has it (INSTALL_MOD_PATH)",
-            )
-        })
-    });
-    let modules = modules.transpose()?;
-    let headers = own.headers.as_deref().map(|path| {
-        headers_in(path).ok_or_else(|| {
-            let why = "it has neither a Makefile nor linux/version.h".to_owned();
-            let hint = "name the folder that modules are compiled against, or one of `make headers_install`";
-            missing("the headers", path, why, hint)
-        })
-    });
-    let headers = headers.transpose()?;
-    let mut parts = vec![part(&own.image, "kernel-image", digest)];
-    for (path, what) in
-        [(modules.as_ref(), "modules"), (headers.as_ref().map(|(path, _)| path), "headers")]
-    {
+    let modules = own.modules.as_deref().map(|path| modules_in(path, &release)).transpose()?;
+    let headers = own.headers.as_deref().map(headers_in).transpose()?;
+    let mut parts = vec![part("kernel-image", digest)];
+    let headers_folder = headers.as_ref().map(|(path, _)| path);
+    for (what, path) in [("modules", modules.as_ref()), ("headers", headers_folder)] {
         if let Some(path) = path {
-            parts.push(part(path, what, digest_of(path).map_err(Error::Write)?));
+            parts.push(part(what, digest_of(path).map_err(Error::Write)?));
         }
     }
     let unlisted = modules.as_ref().is_some_and(|path| !path.join("modules.dep").is_file());
     let depmod = unlisted.then(Depmod::find).transpose()?;
     let named = Named { version, release, name: "local/kernel-image" };
-    let from = From::Files(OwnFiles { image: own.image.clone(), modules, headers });
-    assemble(settings, named, from, parts, depmod)
+    let files = OwnFiles { image: own.image.clone(), modules, headers };
+    assemble(settings, named, Basis::Files(files), parts, depmod)
 }
 
-fn part(_path: &Path, what: &str, digest: Digest) -> Provenance {
+fn missing(what: &'static str, path: &Path, why: String, hint: &str) -> Error {
+    Error::Missing { what, path: path.to_owned(), why, hint: hint.to_owned() }
+}
+
+fn part(what: &str, digest: Digest) -> Provenance {
     let (provider, verified) = (Provider::Local, Verified::Local);
     Provenance { provider, name: what.to_owned(), digest, verified }
 }
 
+/// The modules of a release in a folder that is theirs, or holds that.
+fn modules_in(path: &Path, release: &str) -> Result<PathBuf, Error> {
+    let places = [path.to_owned(), path.join(release), content::modules_in(path, release)];
+    let marks = ["kernel", "modules.order", "modules.dep"];
+    let is_it = |path: &PathBuf| marks.iter().any(|name| path.join(name).exists());
+    places.into_iter().find(is_it).ok_or_else(|| {
+        let why = format!("there are no modules of {release} in it");
+        let hint = "name /lib/modules/RELEASE, or the root that has it (INSTALL_MOD_PATH)";
+        missing("the modules", path, why, hint)
+    })
+}
+
 /// Where headers are, and where they belong.
-fn headers_in(path: &Path) -> Option<(PathBuf, &'static str)> {
+fn headers_in(path: &Path) -> Result<(PathBuf, &'static str), Error> {
     if path.join("Makefile").is_file() {
-        return Some((path.to_owned(), "source"));
+        return Ok((path.to_owned(), "source"));
     }
-    let api = [path.to_owned(), path.join("include")];
-    api.into_iter()
-        .find(|path| path.join("linux/version.h").is_file())
-        .map(|path| (path, "include"))
+    let mut api = [path.to_owned(), path.join("include")].into_iter();
+    let api = api.find(|path| path.join("linux/version.h").is_file());
+    api.map(|path| (path, "include")).ok_or_else(|| {
+        let why = "it has neither a Makefile nor linux/version.h".to_owned();
+        let hint = "name the folder that modules are compiled against, or one of \
+                    `make headers_install`";
+        missing("the headers", path, why, hint)
+    })
 }
 
 /// The version at a release's beginning: `6.1.0-56-amd64` is some 6.1.0,
@@ -341,13 +332,13 @@ mod tests {
     fn headers_are_known_by_what_is_in_them() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
-        assert_eq!(headers_in(path), None);
+        assert!(headers_in(path).is_err());
         fs::create_dir_all(path.join("include/linux")).unwrap();
         fs::write(path.join("include/linux/version.h"), "").unwrap();
-        assert_eq!(headers_in(path), Some((path.join("include"), "include")));
+        assert_eq!(headers_in(path).unwrap(), (path.join("include"), "include"));
         let before = digest_of(path).unwrap();
         fs::write(path.join("Makefile"), "").unwrap();
-        assert_eq!(headers_in(path), Some((path.to_owned(), "source")));
+        assert_eq!(headers_in(path).unwrap(), (path.to_owned(), "source"));
         assert_ne!(digest_of(path).unwrap(), before);
     }
 }

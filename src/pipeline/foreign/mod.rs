@@ -9,14 +9,13 @@ mod plan;
 
 use std::path::PathBuf;
 
-use crate::pack;
 use crate::report::Reporter;
 use crate::settings::{Format, Settings};
 use crate::source::PrebuiltRequest;
 use crate::store::{Found, Store};
 
 use super::images::{self, healing};
-use super::{Built, Error};
+use super::{Built, Error, check_aci_dir};
 
 pub use plan::ForeignPlan;
 
@@ -68,12 +67,10 @@ pub fn build_foreign(
     refresh: bool,
     reporter: &dyn Reporter,
 ) -> Result<Vec<Built>, Error> {
-    if let Some(folder) = &settings.aci_dir {
-        pack::check_replaceable(folder)?;
-    }
     let store = Store::new(&settings.cache_dir);
     healing(reporter, || {
         let plan = plan::plan(kernel, settings, &store, refresh, reporter)?;
+        check_aci_dir(settings, &plan.formats)?;
         let records = make::in_store(settings, &store, &plan, &plan.formats, reporter)?;
         images::place(settings, &store, &plan.asked(), records, reporter)
     })
