@@ -67,6 +67,8 @@ pub(super) struct Build {
     /// The kernel to build: X.Y, X.Y.Z, X.Y-rcN, stable, longterm, mainline
     #[arg(value_name = "VERSION")]
     pub(super) version: Option<String>,
+    #[command(flatten)]
+    pub(super) foreign: super::foreign::Foreign,
     /// Install what the host lacks first (Debian, Ubuntu, as root); elsewhere print the command
     #[arg(long)]
     pub(super) install_deps: bool,

@@ -3,7 +3,7 @@
 use std::io::{Stdout, stdout};
 
 use serde_json::json;
-use stage1_builder::pipeline::{self, Built, Error};
+use stage1_builder::pipeline::{self, Built, Error, ForeignKernel};
 use stage1_builder::report::{Json, Reporter};
 use stage1_builder::settings::Settings;
 use stage1_builder::store::Store;
@@ -51,6 +51,9 @@ enum Done {
 }
 
 fn act(build: &Build, settings: &Settings, reporter: &dyn Reporter) -> Result<Done, Error> {
+    if let Some(kernel) = build.foreign.kernel() {
+        return act_on(&kernel, build, settings, reporter);
+    }
     if build.install_deps || build.check_tools {
         pipeline::provide_tools(settings, build.install_deps, reporter)?;
     }
@@ -63,6 +66,20 @@ fn act(build: &Build, settings: &Settings, reporter: &dyn Reporter) -> Result<Do
         return Ok(Done::Plan(plan.explain(&settings.formats)));
     }
     Ok(Done::Built(pipeline::build(settings, build.refresh, reporter)?))
+}
+
+/// The same for a kernel that is built already.
+fn act_on(
+    kernel: &ForeignKernel,
+    build: &Build,
+    settings: &Settings,
+    reporter: &dyn Reporter,
+) -> Result<Done, Error> {
+    if build.dry_run {
+        let plan = pipeline::plan_foreign(kernel, settings, build.refresh, reporter)?;
+        return Ok(Done::Plan(plan.explain()));
+    }
+    Ok(Done::Built(pipeline::build_foreign(kernel, settings, build.refresh, reporter)?))
 }
 
 /// Every event, then the result or the error, on stdout; the error is also

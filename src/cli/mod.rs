@@ -7,6 +7,7 @@ mod config_kernel;
 mod diff;
 mod doctor;
 mod enter;
+mod foreign;
 mod images;
 mod kernels;
 mod output;

@@ -24,6 +24,7 @@
 //! - make and its children hold the work folder's lock as their stdin; it is
 //!   not free before the last of them is gone, even if we were killed.
 
+mod depmod;
 mod error;
 mod failure;
 pub mod fixes;
@@ -42,6 +43,7 @@ use std::path::PathBuf;
 
 use crate::settings::{Arch, KernelVersion, Series};
 
+pub use depmod::Depmod;
 pub use error::Error;
 pub use failure::Failure;
 pub use fixes::Fix;

@@ -21,6 +21,11 @@ pub struct Missing {
 }
 
 impl Missing {
+    /// A program that only some kernels need.
+    pub(super) fn new(name: &str, why: &'static str, packages: [&'static str; 4]) -> Self {
+        Self { name: name.to_owned(), why, packages }
+    }
+
     /// The package that has it.
     #[must_use]
     pub fn package(&self, manager: Manager) -> &'static str {

@@ -12,6 +12,7 @@ use super::parts::Section;
 use super::process::{MountPoint, Process};
 use super::squashfs::Writer;
 use super::tar::{Entry, Kind};
+use super::tree::Tree;
 use super::unpack::Watched;
 use super::{Container, Error, Limits, Options};
 use crate::digest::{Algorithm, Digest, DigestReader};
@@ -54,7 +55,8 @@ struct Mount {
 }
 
 /// Writes the root filesystem of a stage1 image, as it is without the image
-/// below it, to an empty file as squashfs; gives back the file, not synced.
+/// below it, to an empty file as squashfs; gives back the file, not synced,
+/// and its tree.
 /// `visit` says what belongs into it.
 ///
 /// # Errors
@@ -63,7 +65,7 @@ pub(super) fn stage1_rootfs(
     path: &Path,
     file: std::fs::File,
     visit: &mut dyn FnMut(&mut Entry, &mut dyn Read) -> Result<bool, Error>,
-) -> Result<std::fs::File, Error> {
+) -> Result<(std::fs::File, Tree), Error> {
     let what = path.display().to_string();
     let section = Section::of_file(path)?;
     let (_, mut plain) =
@@ -73,7 +75,7 @@ pub(super) fn stage1_rootfs(
     unpacker.apply(&mut plain, &what, |entry, bytes| {
         Ok(sort_out(entry, bytes, &mut manifest, &what)? && visit(entry, bytes)?)
     })?;
-    Ok(unpacker.finish()?)
+    Ok(unpacker.finish_with_tree()?)
 }
 
 /// The unpacked image of a file.

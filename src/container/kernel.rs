@@ -12,9 +12,9 @@ use walkdir::WalkDir;
 use super::layer::{Unpacker, Whiteouts};
 use super::parts::same;
 use super::reference::{Reference, Root};
-use super::squashfs::Writer;
+use super::squashfs::{self, Writer};
 use super::tar::{Entry, Kind};
-use super::tree::Attributes;
+use super::tree::{Attributes, Tree};
 use super::{Error, Options, aci, archive, layout, ready};
 use crate::content;
 use crate::digest::{Algorithm, Digest, DigestReader};
@@ -90,7 +90,7 @@ impl KernelImage {
     /// Writes what is in the image, but for the kernel, to an empty file as
     /// squashfs, with the modules folder where a stage1 has it. The kernel
     /// goes to `kernel`; of several layers' kernels the last one is the
-    /// image's. Gives back the file, not synced.
+    /// image's. The file is not synced.
     ///
     /// # Errors
     /// When the image is damaged or is none, the file can't be written, or
@@ -100,13 +100,39 @@ impl KernelImage {
         file: File,
         options: &Options,
         kernel: &mut dyn FnMut(&mut dyn Read) -> io::Result<()>,
-    ) -> Result<File, Error> {
+    ) -> Result<Unpacked, Error> {
         let mut visit = |entry: &mut Entry, bytes: &mut dyn Read| arrange(entry, bytes, kernel);
-        match &self.form {
+        let (file, tree) = match &self.form {
             Form::Packed(Reference::Aci(path)) => aci::stage1_rootfs(path, file, &mut visit),
             Form::Packed(reference) => layers(reference, file, options, &mut visit),
             Form::Folder(path) => folder(path, file, options, &mut visit),
-        }
+        }?;
+        Ok(Unpacked { file, tree })
+    }
+}
+
+/// What was in an image of a kernel, as squashfs.
+pub struct Unpacked {
+    file: File,
+    tree: Tree,
+}
+
+impl Unpacked {
+    /// The squashfs. It is not synced.
+    #[must_use]
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// The bytes of a file of the modules folder of `release`; none if it is
+    /// not there.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn module_file(&self, release: &str, path: &str) -> io::Result<Option<Vec<u8>>> {
+        let path = format!("{}/{release}/{path}", content::STAGE1_MODULES);
+        let extent = self.tree.extent(&path);
+        extent.map(|extent| squashfs::read(&self.file, extent)).transpose()
     }
 }
 
@@ -150,7 +176,7 @@ fn layers(
     file: File,
     options: &Options,
     visit: &mut Visit<'_>,
-) -> Result<File, Error> {
+) -> Result<(File, Tree), Error> {
     let found = match reference {
         Reference::OciLayout { path, tag } => {
             layout::find_in_folder(path, tag.as_deref(), options)?
@@ -173,17 +199,22 @@ fn layers(
         unpacker.apply(&mut plain, layer.what, &mut *visit)?;
         same(layer.diff_id, plain.finish(), &format!("{}, unpacked", layer.what))?;
     }
-    Ok(unpacker.finish()?)
+    Ok(unpacker.finish_with_tree()?)
 }
 
 /// Plain files in an archive.
-fn files(path: &Path, file: File, options: &Options, visit: &mut Visit<'_>) -> Result<File, Error> {
+fn files(
+    path: &Path,
+    file: File,
+    options: &Options,
+    visit: &mut Visit<'_>,
+) -> Result<(File, Tree), Error> {
     let what = path.display().to_string();
     let (_, mut plain) = decompress::reader(fs::File::open(path)?.into_parts().0)
         .map_err(|source| Error::damaged(&what, source))?;
     let mut unpacker = Unpacker::new(Writer::new(file)?, options.limits, Whiteouts::Plain);
     unpacker.apply(&mut plain, &what, &mut *visit)?;
-    Ok(unpacker.finish()?)
+    Ok(unpacker.finish_with_tree()?)
 }
 
 /// Plain files.
@@ -192,7 +223,7 @@ fn folder(
     file: File,
     options: &Options,
     visit: &mut Visit<'_>,
-) -> Result<File, Error> {
+) -> Result<(File, Tree), Error> {
     let what = root.display().to_string();
     let mut unpacker = Unpacker::new(Writer::new(file)?, options.limits, Whiteouts::Plain);
     for found in WalkDir::new(root).min_depth(1).sort_by_file_name() {
@@ -206,7 +237,7 @@ fn folder(
             unpacker.add(entry, &mut bytes, &what)?;
         }
     }
-    Ok(unpacker.finish()?)
+    Ok(unpacker.finish_with_tree()?)
 }
 
 /// A file as an archive would say it; none for sockets and their like.

@@ -118,6 +118,12 @@ impl Unpacker {
         self.writer.finish(&self.tree)
     }
 
+    /// The same; gives the tree, too, by which the files' bytes are found.
+    pub(super) fn finish_with_tree(self) -> io::Result<(std::fs::File, Tree)> {
+        let file = self.writer.finish(&self.tree)?;
+        Ok((file, self.tree))
+    }
+
     /// Removes what is none of these paths, above or below one (appc's
     /// `pathWhitelist`).
     pub(super) fn keep_only(&mut self, paths: &[String]) {

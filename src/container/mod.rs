@@ -50,7 +50,7 @@ mod unpack;
 use std::path::{Path, PathBuf};
 
 pub use error::Error;
-pub use kernel::KernelImage;
+pub use kernel::{KernelImage, Unpacked};
 pub use process::{MountPoint, Process};
 pub use reference::{Reference, RegistryName, Root};
 

@@ -115,6 +115,16 @@ impl Tree {
         self.names(folder)?.get(name).copied()
     }
 
+    /// Where the bytes of the file at a path lie. No link is followed.
+    pub(super) fn extent(&self, path: &str) -> Option<&Extent> {
+        let child = |folder, name: &str| self.child(folder, name.as_bytes());
+        let id = path.split('/').try_fold(Self::ROOT, child)?;
+        match &self.get(id).kind {
+            Kind::File(extent) => Some(extent),
+            _ => None,
+        }
+    }
+
     /// Gives a file a name in a folder, in the place of what has it.
     pub(super) fn link(&mut self, folder: Id, name: &[u8], id: Id) {
         if let Kind::Directory(names) = &mut self.get_mut(folder).kind {

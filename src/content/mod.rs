@@ -15,6 +15,7 @@
 //! has rkt's reboot change, and every header that users name is there.
 
 mod bootable;
+mod foreign;
 mod form;
 mod guest;
 mod headers;
@@ -32,6 +33,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use bootable::{Candidate, Lack};
+pub use foreign::{Foreign, add_stage1, debians, modules_in};
 pub use form::{Form, STAGE1_MODULES};
 pub use guest::{BIND_HEADERS, GUEST_PROGRAMS, GuestProgram, guest_program, guest_programs_digest};
 pub use kernel_image::{REBOOT_TEXT, own_config, release_in, release_of, restarts};
@@ -148,7 +150,7 @@ impl Error {
             }
             Self::NotForRkt { .. } => Some(
                 "build it from its source (stage1-builder build VERSION); as it is, it can be run: \
-                 stage1-builder run --kernel FILE"
+                 stage1-builder run --kernel FILE|debian:VERSION"
                     .to_owned(),
             ),
             Self::NoStrip => Some("apt-get install binutils".to_owned()),

@@ -56,10 +56,22 @@ pub(super) fn add(
     any_config: bool,
     tree: &mut Rootfs,
 ) -> Result<(), Error> {
-    Upstream::of(upstream)?;
-    let arch = artifacts.arch;
-    let program = guest_program(BIND_HEADERS, arch).ok_or(Error::NoProgram { arch })?;
     check_bootable(artifacts, any_config)?;
+    add_programs(upstream, artifacts.arch, tree)
+}
+
+/// Adds the drop-in with its program.
+///
+/// # Errors
+/// When the upstream release is unknown, or no program is built for the
+/// architecture.
+pub(super) fn add_programs(
+    upstream: RktVersion,
+    arch: Arch,
+    tree: &mut Rootfs,
+) -> Result<(), Error> {
+    Upstream::of(upstream)?;
+    let program = guest_program(BIND_HEADERS, arch).ok_or(Error::NoProgram { arch })?;
     tree.insert_bytes(&format!("{PROGRAMS}/{BIND_HEADERS}"), program.bytes, true)?;
     tree.insert_bytes(DROP_IN, drop_in().into_bytes(), false)
 }

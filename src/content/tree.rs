@@ -53,7 +53,7 @@ pub fn kernel_tree(artifacts: &KernelArtifacts, wanted: &Wanted<'_>) -> Result<R
 }
 
 /// Where bpftool, perf, libbpf and scripts of distributions look first.
-fn add_boot_names(release: &str, tree: &mut Rootfs) -> Result<(), Error> {
+pub(super) fn add_boot_names(release: &str, tree: &mut Rootfs) -> Result<(), Error> {
     let modules = format!("{MODULES}/{release}");
     let mut link =
         |name: &str, target: &str| tree.insert_symlink(&format!("boot/{name}-{release}"), target);
@@ -108,7 +108,7 @@ pub fn tree_of_stage1(folder: &Path, release: &str) -> Result<Rootfs, Error> {
     Ok(tree)
 }
 
-fn add_files(
+pub(super) fn add_files(
     folder: &Path,
     tree: &mut Rootfs,
     place: impl Fn(&str) -> Option<String>,

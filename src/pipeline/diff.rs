@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::content::{Content, MODULES, Node};
+use crate::content::{Content, Node, STAGE1_MODULES as MODULES};
 use crate::kconfig::{DotConfig, Value};
 
 use super::Error;

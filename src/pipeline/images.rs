@@ -23,23 +23,38 @@ pub(super) fn in_store(
     reporter: &dyn Reporter,
 ) -> Result<Vec<Record>, Error> {
     let wanted = plan.of(formats);
-    if let Some(records) = all_of(store, &wanted) {
+    let make = |missing: &[&PlannedImage]| make(settings, store, plan, missing, reporter);
+    let name = plan.version.to_string();
+    all_in_store(store, &plan.kernel_key, &wanted, &name, reporter, make)
+}
+
+/// The images in the store; `make` makes those that are not there. Nobody
+/// else makes images of the kernel meanwhile: images of one kernel in several
+/// formats cost one compile.
+pub(super) fn all_in_store(
+    store: &Store,
+    kernel_key: &Digest,
+    wanted: &[&PlannedImage],
+    name: &str,
+    reporter: &dyn Reporter,
+    make: impl FnOnce(&[&PlannedImage]) -> Result<(), Error>,
+) -> Result<Vec<Record>, Error> {
+    if let Some(records) = all_of(store, wanted) {
         return Ok(records);
     }
-    // Of the kernel: images of one kernel in several formats cost one compile.
-    let _lock = store.images().lock(&plan.kernel_key, || {
+    let _lock = store.images().lock(kernel_key, || {
         reporter.note("another process builds the same kernel: waiting for it");
     })?;
     let missing: Vec<&PlannedImage> =
         wanted.iter().copied().filter(|image| store.images().get(&image.key).is_none()).collect();
     if !missing.is_empty() {
-        make(settings, store, plan, &missing, reporter)?;
+        make(&missing)?;
     }
     let gone = || Error::NoImage {
-        asked: format!("the kernel {}", plan.version),
+        asked: format!("the kernel {name}"),
         hint: "it was removed in the meantime; build it again".to_owned(),
     };
-    all_of(store, &wanted).ok_or_else(gone)
+    all_of(store, wanted).ok_or_else(gone)
 }
 
 /// The images' records, if all of them are there; and that they were used.
@@ -68,44 +83,53 @@ fn make(
         vmlinux: settings.vmlinux,
     };
     let tree = content::kernel_tree(&kernel.artifacts, &wanted)?;
+    let packing = Packing {
+        kind: &|format| kind(settings, plan, &kernel, format),
+        record: &|format, packed| record(settings, plan, &kernel, format, packed),
+        options: pack::WriteOptions {
+            epoch: kernel.artifacts.epoch,
+            compression: settings.compression,
+            forbidden: kernel.forbidden(),
+            threads: Some(settings.jobs),
+        },
+    };
+    pack_all(store, &tree, images, &packing, reporter)
+}
+
+/// How a tree becomes images.
+pub(super) struct Packing<'a> {
+    /// What a format says of the image.
+    pub(super) kind: &'a dyn Fn(Format) -> Result<pack::Kind, Error>,
+    /// What the store is to know of it.
+    pub(super) record: &'a dyn Fn(Format, pack::Packed) -> Result<Record, Error>,
+    pub(super) options: pack::WriteOptions,
+}
+
+/// Makes images of a tree, in one pass over it, and keeps them.
+pub(super) fn pack_all(
+    store: &Store,
+    tree: &content::Rootfs,
+    images: &[&PlannedImage],
+    packing: &Packing<'_>,
+    reporter: &dyn Reporter,
+) -> Result<(), Error> {
     let names: Vec<&str> = images.iter().map(|image| image.file.as_str()).collect();
     reporter.started(Stage::Pack, names.join(", "));
     let start = |image: &&PlannedImage| store.images().start(&image.key, image.format);
     let mut new = images.iter().map(start).collect::<Result<Vec<NewImage>, _>>()?;
-    let packed = write(settings, plan, &kernel, &tree, images, &mut new, reporter)?;
+    let target = |(image, new): (&&PlannedImage, _)| -> Result<pack::Target<'_>, Error> {
+        Ok(pack::Target { kind: (packing.kind)(image.format)?, to: NewImage::file(new) })
+    };
+    let mut targets = images.iter().zip(&mut new).map(target).collect::<Result<Vec<_>, _>>()?;
+    let packed = pack::write_all(tree, &mut targets, &packing.options, reporter)?;
     let mut size = 0;
     for ((image, packed), new) in images.iter().zip(packed).zip(new) {
         size += packed.file_size;
-        new.commit(&record(settings, plan, &kernel, image.format, packed)?)?;
+        new.commit(&(packing.record)(image.format, packed)?)?;
     }
     let (files, size) = (text::grouped(tree.len() as u64), text::bytes(size));
     reporter.finished(Stage::Pack, format!("{files} files, {size}"));
     Ok(())
-}
-
-fn write(
-    settings: &Settings,
-    plan: &BuildPlan,
-    kernel: &Kernel,
-    tree: &content::Rootfs,
-    images: &[&PlannedImage],
-    new: &mut [NewImage],
-    reporter: &dyn Reporter,
-) -> Result<Vec<pack::Packed>, Error> {
-    let target = |(image, new): (&&PlannedImage, _)| -> Result<pack::Target<'_>, Error> {
-        Ok(pack::Target {
-            kind: kind(settings, plan, kernel, image.format)?,
-            to: NewImage::file(new),
-        })
-    };
-    let mut targets = images.iter().zip(new).map(target).collect::<Result<Vec<_>, _>>()?;
-    let options = pack::WriteOptions {
-        epoch: kernel.artifacts.epoch,
-        compression: settings.compression,
-        forbidden: kernel.forbidden(),
-        threads: Some(settings.jobs),
-    };
-    Ok(pack::write_all(tree, &mut targets, &options, reporter)?)
 }
 
 /// What a format says of the image.
@@ -166,11 +190,11 @@ fn record(
 pub(super) fn place(
     settings: &Settings,
     store: &Store,
-    plan: &BuildPlan,
+    images: &[&PlannedImage],
     records: Vec<Record>,
     reporter: &dyn Reporter,
 ) -> Result<Vec<Built>, Error> {
-    let place = |(image, record): (&PlannedImage, Record)| {
+    let place = |(image, record): (&&PlannedImage, Record)| {
         let path = settings.out_dir.join(&image.file);
         let placed = store.images().place(&image.key, &record, &path);
         if sound(store, &image.key, placed)? {
@@ -183,7 +207,7 @@ pub(super) fn place(
         }
         Ok(Built { path, record })
     };
-    plan.of(&settings.formats).into_iter().zip(records).map(place).collect()
+    images.iter().zip(records).map(place).collect()
 }
 
 /// What came of the use of an image; if that is that it is damaged, it is

@@ -141,7 +141,7 @@ fn vmlinux(settings: &Settings) -> Option<&'static str> {
 
 /// Fields are written in the order of their declaration: equal values are
 /// equal bytes.
-fn digest(value: &impl Serialize) -> Digest {
+pub(super) fn digest(value: &impl Serialize) -> Digest {
     let mut writer =
         crate::digest::DigestWriter::new(crate::digest::Algorithm::Sha256, std::io::sink());
     // Writing to a sink can't fail, and neither can keys of strings.

@@ -9,6 +9,7 @@ pub mod diff;
 pub mod doctor;
 mod error;
 mod export;
+mod foreign;
 mod images;
 mod kernel;
 pub mod kernels;
@@ -30,6 +31,7 @@ use crate::store::{Record, Store};
 pub use config_kernel::{Asked, KernelConfig, Origin, Why, config_kernel, why};
 pub use error::Error;
 pub use export::export;
+pub use foreign::{ForeignKernel, ForeignPlan, OwnKernel, build_foreign, plan_foreign};
 pub use named::image_file;
 pub use plan::{BuildPlan, PlannedImage, plan};
 pub use provenance::Provenance;
@@ -57,19 +59,23 @@ pub fn build(
     refresh: bool,
     reporter: &dyn Reporter,
 ) -> Result<Vec<Built>, Error> {
-    if let Some(folder) = &settings.aci_dir {
-        if !settings.formats.contains(&Format::Aci) {
-            return Err(Error::Usage {
-                problem: "S1B_ACI_DIR is for an ACI, and S1B_FORMAT asks for none".to_owned(),
-                hint: "add aci to --format, or leave --aci-dir out".to_owned(),
-            });
-        }
-        pack::check_replaceable(folder)?;
-    }
+    check_aci_dir(settings, &settings.formats)?;
     let store = Store::new(&settings.cache_dir);
     images::healing(reporter, || {
         let plan = plan(settings, &store, refresh, reporter)?;
         let records = images::in_store(settings, &store, &plan, &settings.formats, reporter)?;
-        images::place(settings, &store, &plan, records, reporter)
+        images::place(settings, &store, &plan.of(&settings.formats), records, reporter)
     })
+}
+
+/// Whether what is laid out can be: worth asking before anything is done.
+fn check_aci_dir(settings: &Settings, formats: &[Format]) -> Result<(), Error> {
+    let Some(folder) = &settings.aci_dir else { return Ok(()) };
+    if !formats.contains(&Format::Aci) {
+        return Err(Error::Usage {
+            problem: "S1B_ACI_DIR is for an ACI, and S1B_FORMAT asks for none".to_owned(),
+            hint: "add aci to --format, or leave --aci-dir out".to_owned(),
+        });
+    }
+    Ok(pack::check_replaceable(folder)?)
 }

@@ -126,14 +126,19 @@ const DEBUG_INFO: [&str; 4] =
 /// Which kernel is asked for. With a source of the user's own, the project's
 /// default says nothing: a version counts only if the user gave it, too.
 fn request(settings: &Settings) -> KernelRequest {
-    let by_default = match &settings.origin(Key::KernelVersion).origin {
+    // Of a local source, this accepts whatever it is.
+    let any = KernelRequest::Stable;
+    let by_default = by_default(settings, Key::KernelVersion);
+    if settings.source.is_some() && by_default { any } else { settings.kernel }
+}
+
+/// Whether a setting has the project's own value, which nobody chose.
+pub(super) fn by_default(settings: &Settings, key: Key) -> bool {
+    match &settings.origin(key).origin {
         Origin::BuiltIn => true,
         Origin::File { path, .. } => path.file_name() == Some("builder-config".as_ref()),
         Origin::Environment | Origin::Flag => false,
-    };
-    // Of a local source, this accepts whatever it is.
-    let any = KernelRequest::Stable;
-    if settings.source.is_some() && by_default { any } else { settings.kernel }
+    }
 }
 
 /// What a build of this version needs of the host.

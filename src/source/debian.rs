@@ -26,6 +26,10 @@ use super::{
 };
 use crate::http::{Client, Method, Patience};
 
+mod prebuilt;
+
+pub use prebuilt::{Prebuilt, PrebuiltRequest, prebuilt};
+
 /// A package in one exact version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Package {
@@ -262,25 +266,33 @@ pub(super) fn offers(
     Ok(listed)
 }
 
-/// What our own lists have; they are fetched if absent, a day old, or to be
-/// refreshed.
+/// What our own lists have.
 fn private(
     options: &Options,
     reporter: &dyn Reporter,
 ) -> Result<Vec<(KernelVersion, Package)>, Error> {
-    let apt = Apt::new(options.state, Lists::Private)?;
-    let stamp = apt.state.join("updated");
-    if !options.refresh && is_fresh(&stamp) {
-        return apt.listed();
-    }
-    check_reachable(&apt, options.patience)?;
-    let wrong = apt.update(reporter)?;
+    let (apt, wrong) = refreshed(options, reporter)?;
     let listed = apt.listed()?;
     match wrong {
         Some(reason) if listed.is_empty() => Err(Error::Apt { reason }),
-        Some(_) => Ok(listed),
-        None => fsutil::write_atomic(&stamp, b"").map(|()| listed).map_err(Error::Io),
+        _ => Ok(listed),
     }
+}
+
+/// apt with our own lists, which are fetched if absent, a day old, or to be
+/// refreshed; and the first thing that went wrong then.
+fn refreshed(options: &Options, reporter: &dyn Reporter) -> Result<(Apt, Option<String>), Error> {
+    let apt = Apt::new(options.state, Lists::Private)?;
+    let stamp = apt.state.join("updated");
+    if !options.refresh && is_fresh(&stamp) {
+        return Ok((apt, None));
+    }
+    check_reachable(&apt, options.patience)?;
+    let wrong = apt.update(reporter)?;
+    if wrong.is_none() {
+        fsutil::write_atomic(&stamp, b"")?;
+    }
+    Ok((apt, wrong))
 }
 
 /// Asks the servers of apt's sources ourselves, all at once: apt waits for

@@ -133,6 +133,12 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// apt lists no kernel of Debian's that fits.
+    #[error("Debian's package lists have no linux-image of {request} for amd64")]
+    NoPrebuilt {
+        /// What was asked for.
+        request: String,
+    },
     /// Another program is missing or failed.
     #[error(transparent)]
     Program(#[from] proc::Error),
@@ -167,7 +173,9 @@ impl Error {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Nobody { reasons, .. } => nobody(reasons),
-            Self::Unknown { .. } | Self::NotASource { .. } => Fault::NotFound,
+            Self::Unknown { .. } | Self::NoPrebuilt { .. } | Self::NotASource { .. } => {
+                Fault::NotFound
+            }
             Self::Http(error) => error.fault(),
             Self::NotAnArchive { .. } | Self::NoKeys { .. } | Self::Apt { .. } => Fault::Network,
             Self::Altered { .. }
@@ -193,6 +201,9 @@ impl Error {
         let hint = match self {
             Self::Nobody { reasons, .. } => {
                 return reasons.iter().find_map(|(_, error)| error.hint());
+            }
+            Self::NoPrebuilt { .. } => {
+                "apt-cache search linux-image shows what there is; --refresh fetches its lists anew"
             }
             Self::Unknown { .. } => {
                 "ask for the series (X.Y), which takes its newest release; https://kernel.org lists them"

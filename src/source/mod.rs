@@ -15,6 +15,8 @@
 //! <downloads>/kernel.org/.linux-6.12.3.tar.xz.lock  held by who fetches it
 //! <downloads>/kernel.org/keys/<fingerprint>.gpg     release keys; trusted for their fingerprint only
 //! <downloads>/debian/linux-source-6.12_<version>.tar.xz[.json]
+//! <downloads>/debian-prebuilt/linux-image-6.1.0-56-amd64_<version>.deb[.json]   a package of Debian's, as it is
+//! <downloads>/debian-prebuilt/6.1.json              which packages were meant, for a day
 //! <downloads>/patches/<sha256>.patch                a patch by URL, named by its checksum
 //! <downloads>/debian/.linux-source-6.12_<version>.tmp/   a package under way; the next run clears it
 //! <downloads>/local/<hash>.json                     digest of a local source, by its files' dates and sizes
@@ -60,7 +62,7 @@ use crate::report::{Fault, Reporter, Stage, text};
 use crate::settings::{KernelRequest, KernelVersion};
 
 pub use crate::http::Patience;
-pub use debian::Package;
+pub use debian::{Package, Prebuilt, PrebuiltRequest, prebuilt};
 pub use error::Error;
 pub use extra::{patch_file, patch_url};
 pub use local::LocalTree;

@@ -98,6 +98,14 @@ pub(super) fn find(
     }))
 }
 
+/// The archive at this very path, if it is there, whole and recorded.
+pub(super) fn at(path: &Path) -> Option<Archive> {
+    let record = read::<Record>(&record_path(path)).filter(|record| record.format == FORMAT)?;
+    let whole = fs::metadata(path).is_ok_and(|found| found.len() == record.size);
+    let Record { version, provenance, .. } = record;
+    whole.then(|| Archive { path: path.to_owned(), version, provenance })
+}
+
 /// The versions of a provider whose archives are there.
 pub(super) fn kept(options: &Options, provider: Provider) -> Vec<KernelVersion> {
     let entries = fs::read_dir(folder(options, provider)).into_iter().flatten().flatten();

@@ -21,6 +21,7 @@
 //!     placed.json, laid-out.json  what its copies elsewhere had for stamps
 //!   images-v1/<kernel key>.lock   held while images of that kernel are being made
 //!   kernels-v1/<file's digest>/   a kernel and its folder, taken out of an image to be booted
+//!     module-<n>-<name>.ko        what a guest loads first, of a kernel with such modules
 //!     files.json                  the digests of the files there
 //!   kernels-v1/<digest>.vmlinux   the kernel proper of a bzImage of the user's own
 //!   host-v1/kvm.json              whether guests run under KVM on this host

@@ -1,7 +1,7 @@
 //! The guest's first process: from the initramfs to the command and its end.
 //!
 //! ```text
-//! ports -> Hello -> orders -> modules -> root (overlay) -> chroot -> mounts -> clock -> command -> Ended
+//! orders -> modules -> ports -> Hello -> root (overlay) -> chroot -> mounts -> clock -> command -> Ended
 //! ```
 //!
 //! It follows [`crate::orders`], which the host wrote, and believes nothing of
@@ -41,23 +41,36 @@ pub fn main() {
         eprintln!("init: {problem}");
         ending::power_off();
     }
+    // A foreign kernel may have the ports' driver among its modules.
+    let orders = ready();
     match ports::open(wire::CONTROL) {
         Ok(port) => {
             let control = Arc::new(Control::new(port));
-            if let Err(problem) = run(&control) {
+            if let Err(problem) = run(orders, &control) {
                 control.send(Kind::Failed, &problem.to_bytes());
             }
             ending::hand_over();
         }
-        Err(problem) => eprintln!("init: {problem}"),
+        Err(problem) => {
+            if let Err(first) = &orders {
+                eprintln!("init: {first}");
+            }
+            eprintln!("init: {problem}");
+        }
     }
     ending::power_off();
 }
 
-fn run(control: &Arc<Control>) -> Result<(), Problem> {
-    control.send(Kind::Hello, rustix::system::uname().release().to_bytes());
+/// The orders, and the modules that they name in the kernel.
+fn ready() -> Result<Orders, Problem> {
     let orders = read_orders()?;
     modules::load(&orders.modules)?;
+    Ok(orders)
+}
+
+fn run(orders: Result<Orders, Problem>, control: &Arc<Control>) -> Result<(), Problem> {
+    control.send(Kind::Hello, rustix::system::uname().release().to_bytes());
+    let orders = orders?;
     root::enter(&orders)?;
     clock::set(control)?;
     let streams = streams::Ports::open(orders.command.terminal.is_some())?;

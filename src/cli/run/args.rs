@@ -20,8 +20,8 @@ pub(crate) struct Run {
     #[arg(last = true, value_name = "COMMAND")]
     pub(super) command: Vec<OsString>,
 
-    /// The kernel: X.Y, X.Y.Z, stable (built first if it is not in the store), or a bzImage or vmlinux file
-    #[arg(long, value_name = "VERSION|FILE", help_heading = "Kernel")]
+    /// The kernel: X.Y, X.Y.Z, stable (built first if it is not in the store), debian:X.Y (Debian's own), or a bzImage or vmlinux file
+    #[arg(long, value_name = "VERSION|debian:VERSION|FILE", help_heading = "Kernel")]
     pub(super) kernel: Option<String>,
     /// The image in the store that fits best: NAME[:VERSION][,LABEL=VALUE...]
     #[arg(long, value_name = "NAME", help_heading = "Kernel", conflicts_with_all = ["kernel", "stage1_path", "stage1_hash"])]

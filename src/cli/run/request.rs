@@ -6,7 +6,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use stage1_builder::container::PullPolicy;
-use stage1_builder::pipeline::{Error, KernelChoice, RunRequest, ShareKind};
+use stage1_builder::pipeline::{Error, ForeignKernel, KernelChoice, RunRequest, ShareKind};
 use stage1_builder::settings::{KernelRequest, Key, Settings, Sources};
 use stage1_builder::vm::{Accel, Forward, Limits, MachineKind};
 
@@ -97,6 +97,15 @@ fn kernel(run: &Run) -> Result<(KernelChoice, Option<String>), Error> {
         return Ok((KernelChoice::Id(id.clone()), None));
     }
     let Some(text) = &run.kernel else { return Ok((KernelChoice::Settings, None)) };
+    if text.starts_with("debian:") {
+        let request = text.parse().map_err(|problem| Error::Usage {
+            problem: format!("--kernel={text}: {problem}"),
+            hint: "--kernel=debian:6.1, or what `apt-cache policy linux-image-amd64` lists"
+                .to_owned(),
+        })?;
+        let kernel = KernelChoice::Foreign(ForeignKernel::Debian(request));
+        return Ok((kernel, None));
+    }
     if text.parse::<KernelRequest>().is_ok() {
         return Ok((KernelChoice::Settings, Some(text.clone())));
     }
@@ -105,7 +114,7 @@ fn kernel(run: &Run) -> Result<(KernelChoice, Option<String>), Error> {
     }
     Err(Error::Usage {
         problem: format!("--kernel={text}: neither a version nor a file"),
-        hint: "--kernel=6.12, --kernel=4.9.229, --kernel=./bzImage".to_owned(),
+        hint: "--kernel=6.12, --kernel=4.9.229, --kernel=debian:6.1, --kernel=./bzImage".to_owned(),
     })
 }
 

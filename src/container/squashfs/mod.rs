@@ -52,6 +52,26 @@ const NO_ATTRIBUTES: u16 = 0x0200;
 /// An image is a whole number of these, whatever the disk's sectors are.
 const SECTOR: u64 = 4096;
 
+/// The bytes of a file in an image, from where [`Writer::store`] put them.
+///
+/// # Errors
+/// When the image can't be read.
+pub(super) fn read(image: &File, extent: &Extent) -> io::Result<Vec<u8>> {
+    use std::os::unix::fs::FileExt;
+    let mut bytes = vec![0; usize::try_from(extent.size).map_err(io::Error::other)?];
+    let hole = |block: u64| {
+        extent.holes.iter().any(|&(first, count)| (first..first + count).contains(&block))
+    };
+    let mut at = extent.start;
+    for (number, block) in bytes.chunks_mut(BLOCK).enumerate() {
+        if !hole(number as u64) {
+            image.read_exact_at(block, at)?;
+            at += block.len() as u64;
+        }
+    }
+    Ok(bytes)
+}
+
 /// An image that is being written: first the files' bytes, then the tree.
 pub(super) struct Writer {
     file: BufWriter<File>,

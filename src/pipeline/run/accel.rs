@@ -44,7 +44,7 @@ pub(super) fn run(
         return Ok(outcome);
     };
     machine.accel = Accel::Tcg;
-    machine.kind = machine::board(request, Accel::Tcg);
+    machine.kind = machine::board(request, Accel::Tcg, !machine.modules.is_empty());
     let again = vm::run(machine, folder, streams)?;
     // What boots without KVM and not with it is no fault of its own.
     if again.release.is_some() {

@@ -16,6 +16,7 @@ use crate::http::Patience;
 use crate::proc::interrupt;
 use crate::report::Reporter;
 use crate::settings::Arch;
+use crate::source::decompress;
 use crate::{container, content, store, vm};
 
 use super::super::Error;
@@ -23,6 +24,9 @@ use super::super::Error;
 const KERNEL: &str = "kernel";
 const VMLINUX: &str = "vmlinux";
 const IMAGE: &str = "image.squashfs";
+/// How the modules' files begin that a guest needs: `module-00-virtio.ko`, in
+/// the order in which they are loaded.
+const MODULE: &str = "module-";
 
 /// What was taken out.
 #[derive(Debug)]
@@ -33,6 +37,9 @@ pub(super) struct Boot {
     pub(super) image: PathBuf,
     /// `uname -r`.
     pub(super) release: String,
+    /// The modules that a guest needs first, in order; none if the kernel
+    /// has them built in.
+    pub(super) modules: Vec<PathBuf>,
 }
 
 /// Where kernels lie that were taken out of their images, and what else that
@@ -105,8 +112,8 @@ fn take(
     };
     let file = create(&to.join(IMAGE)).map_err(doing())?;
     let unpacked = image.unpack(file, &options, &mut write);
-    let file = unpacked.map_err(|source| Error::Image { path: shown.to_owned(), source })?;
-    file.sync_all().map_err(doing())?;
+    let unpacked = unpacked.map_err(|source| Error::Image { path: shown.to_owned(), source })?;
+    unpacked.file().sync_all().map_err(doing())?;
     if !kernel.is_file() {
         return Err(Error::Missing {
             what: "the image",
@@ -117,7 +124,54 @@ fn take(
         });
     }
     unpack_kernel(&kernel, &to.join(VMLINUX)).map_err(doing())?;
+    take_modules(&unpacked, &kernel, shown, to)?;
     Ok(store::seal(to)?)
+}
+
+/// Writes the modules that a guest needs before it can see any other file,
+/// not compressed: not every kernel can decompress them.
+fn take_modules(
+    image: &container::Unpacked,
+    kernel: &Path,
+    shown: &Path,
+    to: &Path,
+) -> Result<(), Error> {
+    let doing = || store::Error::io("can't take a kernel's modules out of its image");
+    let Ok(release) = content::release_of(kernel) else { return Ok(()) };
+    let read = |path: &str| image.module_file(&release, path).map_err(doing());
+    // Kernels of ours have none.
+    let Some(dependencies) = read("modules.dep")? else { return Ok(()) };
+    let built_in = read("modules.builtin")?.unwrap_or_default();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let modules = vm::Modules::of(&text(&dependencies), &text(&built_in));
+    let missing = |why: String| Error::Missing {
+        what: "the kernel",
+        path: shown.to_owned(),
+        why,
+        hint: "its image must have the modules that its modules.dep names; or take a kernel \
+               that has them built in"
+            .to_owned(),
+    };
+    if !modules.lacking.is_empty() {
+        let lacking = modules.lacking.join(", ");
+        return Err(missing(format!("a guest needs of it, built in or as modules: {lacking}")));
+    }
+    for (at, path) in modules.load.iter().enumerate() {
+        let bytes = read(path)?.ok_or_else(|| missing(format!("there is no {path} in it")))?;
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let name = name.split_inclusive(".ko").next().unwrap_or(name);
+        let plain = plain(bytes).map_err(doing())?;
+        fs::write(to.join(format!("{MODULE}{at:02}-{name}")), plain).map_err(doing())?;
+    }
+    Ok(())
+}
+
+/// Without the compression that a file may have.
+fn plain(bytes: Vec<u8>) -> io::Result<Vec<u8>> {
+    let (_, mut reader) = decompress::decoder(io::Cursor::new(bytes))?;
+    let mut plain = Vec::new();
+    reader.read_to_end(&mut plain)?;
+    Ok(plain)
 }
 
 /// What lies there, kept from being tidied away.
@@ -134,7 +188,17 @@ fn found(target: &Path) -> Option<Boot> {
     let release = content::release_of(&kernel).ok()?;
     let vmlinux = target.join(VMLINUX);
     let kernel = if vmlinux.is_file() { vmlinux } else { kernel };
-    image.is_file().then_some(Boot { kernel, image, release })
+    let modules = modules(target);
+    image.is_file().then_some(Boot { kernel, image, release, modules })
+}
+
+fn modules(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let is_module =
+        |entry: &fs::DirEntry| entry.file_name().as_encoded_bytes().starts_with(MODULE.as_bytes());
+    let mut paths: Vec<_> = entries.filter(is_module).map(|entry| entry.path()).collect();
+    paths.sort_unstable();
+    paths
 }
 
 /// The kernel proper of a bzImage that the user has, by the file's digest; or

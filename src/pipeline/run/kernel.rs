@@ -14,7 +14,7 @@ use crate::vm;
 
 use super::super::images::{healing, in_store, sound};
 use super::super::plan::PlannedImage;
-use super::super::{Error, plan};
+use super::super::{Error, foreign, plan};
 use super::boot::{self, Bench, Boot};
 use super::request::{KernelChoice, RunRequest};
 
@@ -24,6 +24,8 @@ pub(super) struct Provided {
     pub(super) kernel: vm::Kernel,
     /// A squashfs of the kernel's image, with its modules and headers.
     pub(super) modules: Option<PathBuf>,
+    /// The modules that a guest needs before it sees those, in order.
+    pub(super) first: Vec<PathBuf>,
     /// Keeps them in the store.
     pub(super) held: Option<Hold>,
 }
@@ -38,6 +40,10 @@ pub(super) fn provide(
         KernelChoice::File(path) => return file(path, store),
         KernelChoice::Image(path) => elsewhere(path, settings, store, reporter)?,
         KernelChoice::Settings => built(request, settings, store, reporter)?,
+        KernelChoice::Foreign(kernel) => {
+            let made = || foreign::found(kernel, settings, store, request.refresh, reporter);
+            healing(reporter, || stored(&made()?, settings, store, reporter))?
+        }
         KernelChoice::Named { name, labels } => {
             stored(&named(store, name, labels)?, settings, store, reporter)?
         }
@@ -50,10 +56,13 @@ pub(super) fn provide(
     let kernel = vm::Kernel {
         file: boot.kernel,
         release: Some(boot.release.clone()),
-        virtio_console: true,
-        virtiofs: knows_virtiofs(&boot.release),
+        virtio_console: boot.modules.is_empty(),
+        virtiofs: match boot.modules.as_slice() {
+            [] => knows_virtiofs(&boot.release),
+            modules => modules.iter().any(|path| path.to_string_lossy().ends_with("virtiofs.ko")),
+        },
     };
-    Ok(Provided { kernel, modules: Some(boot.image), held: Some(held) })
+    Ok(Provided { kernel, modules: Some(boot.image), first: boot.modules, held: Some(held) })
 }
 
 /// Ours do from the series on that has it (`fs/fuse/virtio_fs.c`, a62a8ef9d97d).
@@ -126,7 +135,7 @@ fn file(path: &Path, store: &Store) -> Result<Provided, Error> {
     let file = if release.is_some() { boot::quickest(&store.kernels(), file) } else { file };
     let kernel = vm::Kernel { file, release, virtio_console: true, virtiofs: false };
     let held = Hold::of(&kernel.file);
-    Ok(Provided { kernel, modules: None, held })
+    Ok(Provided { kernel, modules: None, first: Vec::new(), held })
 }
 
 /// What QEMU can boot.

@@ -1,7 +1,9 @@
 //! Kernel, root and request as the plan of a machine.
 
-use crate::content;
+use std::path::Path;
+
 use crate::vm::{Accel, Disk, Machine, MachineKind, Mount, Orders, Via};
+use crate::{content, store};
 
 use super::super::Error;
 use super::command::{command, keep};
@@ -18,10 +20,11 @@ const KERNEL_DISK: &str = "kernel";
 const ROOT_DISK: &str = "root";
 
 /// The board that suits.
-pub(super) fn board(request: &RunRequest, accel: Accel) -> MachineKind {
+pub(super) fn board(request: &RunRequest, accel: Accel, modular: bool) -> MachineKind {
     request.board.unwrap_or(match accel {
-        Accel::Kvm => MachineKind::Microvm,
-        Accel::Tcg => MachineKind::Q35,
+        // Drivers that come as modules are for the bus of a PC.
+        Accel::Kvm if !modular => MachineKind::Microvm,
+        Accel::Kvm | Accel::Tcg => MachineKind::Q35,
     })
 }
 
@@ -60,10 +63,11 @@ pub(super) fn assemble(
         disk(KERNEL_DISK)
     });
     let command = command(request, process.as_ref())?;
+    let modules = kernel.first.iter().map(|path| module(path)).collect::<Result<Vec<_>, _>>()?;
     let orders = Orders {
         root: mount,
         writable_root: !request.read_only_root,
-        modules: Vec::new(),
+        modules: modules.iter().map(|(path, _)| path.clone()).collect(),
         headers,
         modules_folder: content::STAGE1_MODULES.to_owned(),
         keep: if process.is_none() { keep(&command) } else { Vec::new() },
@@ -76,7 +80,7 @@ pub(super) fn assemble(
     Ok(Machine {
         qemu: request.qemu.clone(),
         accel,
-        kind: board(request, accel),
+        kind: board(request, accel, !modules.is_empty()),
         memory: request.memory,
         cpus: request.cpus,
         kernel: kernel.kernel,
@@ -86,10 +90,17 @@ pub(super) fn assemble(
         gdb: request.gdb,
         qemu_args: request.qemu_args.clone(),
         kernel_args: request.kernel_args.clone(),
-        modules: Vec::new(),
+        modules,
         orders,
         limits: request.limits,
     })
+}
+
+/// A module, at its place in the initramfs.
+fn module(path: &Path) -> Result<(String, Vec<u8>), Error> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let doing = store::Error::io("can't read a module of the kernel");
+    Ok((format!("/modules/{name}"), fs_err::read(path).map_err(doing)?))
 }
 
 fn disk(serial: &str) -> Mount {

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use crate::container::PullPolicy;
 use crate::vm::{Accel, Forward, Limits, MachineKind};
 
+use super::super::foreign::ForeignKernel;
+
 /// What is to be run, where, and how.
 #[derive(Debug, Clone)]
 pub struct RunRequest {
@@ -129,6 +131,8 @@ pub enum KernelChoice {
     File(PathBuf),
     /// The one that the settings name: built if it is not in the store.
     Settings,
+    /// One that others have built.
+    Foreign(ForeignKernel),
     /// The image in the store that fits best.
     Named {
         /// Its name.

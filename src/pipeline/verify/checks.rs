@@ -111,7 +111,10 @@ pub(super) fn release(image: &Image) -> Check {
         return Check::skipped(NAME, "there is no kernel that says it");
     };
     let Some(folder) = &image.folder else {
-        return Check::failed(NAME, format!("{} does not hold one folder", content::MODULES));
+        return Check::failed(
+            NAME,
+            format!("{} does not hold one folder", content::STAGE1_MODULES),
+        );
     };
     let mut wrong = Vec::new();
     let mut same = |what: &str, said: &str| {

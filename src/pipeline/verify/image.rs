@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::content::{self, Content, MODULES, Node};
+use crate::content::{self, Content, Node, STAGE1_MODULES as MODULES};
 use crate::kconfig::DotConfig;
 use crate::pack::{self, aci};
 use crate::settings::{Arch, KernelVersion, RktVersion};
