@@ -207,16 +207,13 @@ def share(kernel, folder, rounds):
     if not os.path.isdir(os.path.join(tree, ".git")):
         print("share: TREE=... must name a git work tree", file=sys.stderr)
         return
-    inner = f"cd {tree} && git --no-optional-locks -c safe.directory='*' status >/dev/null && tar cf /dev/null ."
+    inner = f"cd {tree} && git -c safe.directory='*' status >/dev/null && tar cf /dev/null ."
     commands = {}
     for how in ["9p", "virtiofs"]:
         if how == "9p" or shutil.which("virtiofsd"):
-            volume = [f"--volume=tree,kind=host,source={tree},readOnly=true",
-                      f"--mount=volume=tree,target={tree}"]
-            for what, options in ("the host's root", []), ("a volume", volume):
-                run = [TOOL, "-q", "run", "--accel=tcg", f"--share={how}", *options,
-                       "--kernel", kernel, "--", "sh", "-c", inner]
-                commands[f"stage1-builder, {what}, {how}"] = lambda run=run: seconds(run)
+            run = [TOOL, "-q", "run", "--accel=tcg", f"--share={how}", "--kernel", kernel, "--",
+                   "sh", "-c", inner]
+            commands[f"stage1-builder, {how}"] = lambda run=run: seconds(run)
     if shutil.which("vng"):
         peers = without_kvm(folder)
         commands["virtme-ng"] = lambda: virtme(kernel, [inner], peers)

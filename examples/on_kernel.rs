@@ -36,7 +36,6 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
             virtiofs: false,
         },
         shares: vec![Share {
-            one_device: false,
             tag: "root".to_owned(),
             path: "/".into(),
             writable: false,

@@ -169,8 +169,7 @@ impl Arguments {
         }
     }
 
-    fn share(&mut self, share: &Share, wiring: &Wiring<'_>) {
-        let Share { tag, path, writable, one_device, via } = share;
+    fn share(&mut self, Share { tag, path, writable, via }: &Share, wiring: &Wiring<'_>) {
         if *via != Via::NineP {
             let folder = wiring.initramfs.parent().unwrap_or(Path::new("."));
             let socket = shares::socket(folder, tag);
@@ -180,14 +179,11 @@ impl Arguments {
         }
         let path = escaped(path);
         let read_only = if *writable { "" } else { ",readonly=on" };
-        // Files of several file systems below one folder may share a number:
-        // QEMU then gives each its own. If all are of one, they keep theirs.
-        let devices = if *one_device { "forbid" } else { "remap" };
+        // Files of several file systems below one folder may share a number;
+        // QEMU then gives each its own, as `remap` says.
         self.option(
             "-fsdev",
-            format!(
-                "local,id={tag},path={path},security_model=none,multidevs={devices}{read_only}"
-            ),
+            format!("local,id={tag},path={path},security_model=none,multidevs=remap{read_only}"),
         );
         self.device("virtio-9p", &format!("fsdev={tag},mount_tag={tag}"));
     }
@@ -237,7 +233,6 @@ mod tests {
                 virtiofs: true,
             },
             shares: vec![Share {
-                one_device: false,
                 tag: "root".into(),
                 path: PathBuf::from("/a,b"),
                 writable: false,

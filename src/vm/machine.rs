@@ -75,9 +75,6 @@ pub struct Share {
     pub path: PathBuf,
     /// Whether the guest may write to it, with the caller's rights.
     pub writable: bool,
-    /// Whether all of its files are of one file system. Those of several may
-    /// share inode numbers, and 9p then makes up others.
-    pub one_device: bool,
     /// How it is shared.
     pub via: Via,
 }

@@ -7,7 +7,6 @@
 mod accel;
 mod boot;
 mod command;
-mod device;
 mod kernel;
 mod machine;
 mod request;

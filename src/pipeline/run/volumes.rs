@@ -6,7 +6,6 @@ use crate::container::Process;
 use crate::vm::{Mount, Share, Via, Volume};
 
 use super::super::Error;
-use super::device;
 use super::request::{RunRequest, VolumeKind};
 
 /// Bytes of one message of 9p. More saves round trips; the guest's kernel
@@ -42,8 +41,7 @@ impl Shares {
             }
             Via::Virtiofs { .. } => ("virtiofs", String::new()),
         };
-        let one_device = device::is_one(&path);
-        self.list.push(Share { tag: tag.to_owned(), path, writable, one_device, via });
+        self.list.push(Share { tag: tag.to_owned(), path, writable, via });
         Mount { kind: kind.to_owned(), source: tag.to_owned(), options, writable }
     }
 }
