@@ -112,9 +112,15 @@ def without_kvm(folder):
 
 def virtme(kernel, command, environment):
     """virtme-ng fails without a terminal. Where there is no udevd it runs the
-    command by way of the console and ends with 255, whatever its exit code."""
-    vng = ["vng", "--disable-kvm", "-r", kernel, "--", *command]
-    return seconds(["script", "-qec", shlex.join(vng), "/dev/null"], codes=(0, 255), env=environment)
+    command by way of the console and ends with 255, whatever its exit code:
+    a file tells that the command came to its end."""
+    with tempfile.TemporaryDirectory(dir="/opt") as proof:
+        inner = f"{command} && touch {proof}/done"
+        vng = ["vng", "--disable-kvm", f"--rwdir={proof}", "-r", kernel, "--", inner]
+        took = seconds(["script", "-qec", shlex.join(vng), "/dev/null"], codes=(0, 255), env=environment)
+        if not os.path.exists(f"{proof}/done"):
+            raise subprocess.CalledProcessError(255, vng)
+        return took
 
 
 def compare(title, commands, rounds):
@@ -150,7 +156,7 @@ def boot(kernel, folder, rounds):
         commands["vmtest"] = lambda: seconds(
             ["vmtest", "-k", kernel, "uname -r"], env=peers)
     if shutil.which("vng"):
-        commands["virtme-ng"] = lambda: virtme(kernel, ["uname", "-r"], peers)
+        commands["virtme-ng"] = lambda: virtme(kernel, "uname -r", peers)
     compare("From command line to the exit of `uname -r`", commands, rounds)
 
 
@@ -216,7 +222,7 @@ def share(kernel, folder, rounds):
             commands[f"stage1-builder, {how}"] = lambda run=run: seconds(run)
     if shutil.which("vng"):
         peers = without_kvm(folder)
-        commands["virtme-ng"] = lambda: virtme(kernel, [inner], peers)
+        commands["virtme-ng"] = lambda: virtme(kernel, inner, peers)
     compare("`git status` and `tar cf /dev/null` over a tree", commands, rounds)
 
 
@@ -226,33 +232,35 @@ def memory(kernel, folder, rounds):
                             "sh", "-c", "echo; sleep 3"], stdout=subprocess.PIPE)
     run.stdout.readline()
     time.sleep(1)
-    tool = resident(run.pid)
     children = open(f"/proc/{run.pid}/task/{run.pid}/children").read().split()
-    machine = sum(resident(int(child)) for child in children)
-    guest = sum(guest_memory(int(child), 128 << 10) for child in children)
+    rows = {"stage1-builder": mappings(run.pid, 128 << 10), "QEMU": mappings(int(children[0]), 128 << 10)}
     run.wait()
     print("\nMemory of the host, in MiB, with a guest of 128 MiB\n")
-    print("| stage1-builder | QEMU | of that the guest's own | besides |\n|---|---|---|---|")
-    besides = tool + machine - guest
-    print(f"| {tool >> 10} | {machine >> 10} | {guest >> 10} | {besides >> 10} |")
+    print("| | its own | the guest's | translated code | files in the page cache |\n|---|---|---|---|---|")
+    for name, kinds in rows.items():
+        print(f"| {name} | " + " | ".join(f"{kinds[kind] / 1024:.0f}" for kind in KINDS) + " |")
 
 
-def resident(process):
-    for line in open(f"/proc/{process}/smaps_rollup"):
-        if line.startswith("Pss:"):
-            return int(line.split()[1])
-    return 0
+KINDS = ["own", "guest", "code", "files"]
 
 
-def guest_memory(process, size):
-    """What is resident of the mapping that is as large as the guest."""
-    wanted = False
+def mappings(process, guest):
+    """The proportional memory of a process by kind, in KiB; the guest's is the
+    mapping of its size, translated code what may be written and executed."""
+    kinds = dict.fromkeys(KINDS, 0)
     for line in open(f"/proc/{process}/smaps"):
-        if line.startswith("Size:"):
-            wanted = int(line.split()[1]) == size
-        if wanted and line.startswith("Rss:"):
-            return int(line.split()[1])
-    return 0
+        words = line.split()
+        if "-" in words[0] and ":" not in words[0]:
+            name, rights = (words[5:] or [""])[0], words[1]
+            size = int(words[0].split("-")[1], 16) - int(words[0].split("-")[0], 16)
+        elif words[0] == "Pss:":
+            total = int(words[1])
+        elif words[0] == "Anonymous:":
+            anonymous = int(words[1])
+            kind = "guest" if size == guest << 10 else "code" if "x" in rights else "own"
+            kinds[kind] += anonymous
+            kinds["files"] += total - anonymous if name.startswith("/") else 0
+    return kinds
 
 
 def main():
