@@ -233,6 +233,7 @@ static int work(void *unused)
 	preempt_disable();
 	for (;;)
 		cpu_relax();
+	return 0;
 }
 static int __init start(void) { return PTR_ERR_OR_ZERO(kthread_run(work, NULL, "faulty")); }
 module_init(start);
