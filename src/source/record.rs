@@ -100,7 +100,8 @@ pub(super) fn find(
 
 /// The archive at this very path, if it is there, whole and recorded.
 pub(super) fn at(path: &Path) -> Option<Archive> {
-    let record = kept::read::<Record>(&record_path(path)).filter(|record| record.format == FORMAT)?;
+    let record =
+        kept::read::<Record>(&record_path(path)).filter(|record| record.format == FORMAT)?;
     let whole = fs::metadata(path).is_ok_and(|found| found.len() == record.size);
     let Record { version, provenance, .. } = record;
     whole.then(|| Archive { path: path.to_owned(), version, provenance })

@@ -35,6 +35,7 @@ pub(super) fn parameters(machine: &Machine, by_hand: bool) -> String {
     // Neither clock nor interrupts need to be tried out in a VM.
     add("no_timer_check");
     add("dummy.numdummies=0");
+    add("ifb.numifbs=0");
     if machine.kind == MachineKind::Microvm {
         add("reboot=t");
         if machine.accel == Accel::Tcg {

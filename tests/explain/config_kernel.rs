@@ -63,7 +63,9 @@ fn a_configuration_and_its_reasons_are_told_without_touching_what_is_built() {
     let (code, told, _) = outcome(config(&["--why", "BPF_SYSCALL"]));
     assert_eq!(code, 0);
     assert!(told.starts_with("Linux 6.12."), "{told}");
-    for part in [": BPF_SYSCALL = y\n", "asked for y in base.config:", "kernel/bpf/Kconfig:"] {
+    for part in
+        [": BPF_SYSCALL = y\n", "asked for y in features/bpf.config:", "kernel/bpf/Kconfig:"]
+    {
         assert!(told.contains(part), "{part}: {told}");
     }
     let (code, _, stderr) = outcome(config(&["--why", "BPF_SYSCAL"]));

@@ -84,8 +84,10 @@ fn a_flipped_bit_anywhere_in_the_store_never_changes_a_result() {
         let found = kinds.iter().find(|(kind, _)| kind.ends_with(what)).unwrap().1;
         assert_eq!(found, &[FLIPS; 2], "{what}: each is named");
     }
-    let verify = builder(project).env("S1B_CACHE_DIR", &cache).args(["images", "verify"]);
-    let (code, stdout, stderr) = outcome(verify);
+    // A record that no later build asked for is still damaged, and known to be.
+    let verify = || builder(project).env("S1B_CACHE_DIR", &cache).args(["images", "verify"]);
+    outcome(verify().arg("--repair"));
+    let (code, stdout, stderr) = outcome(verify());
     assert_eq!(code, 0, "{stdout}{stderr}");
 }
 

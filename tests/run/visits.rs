@@ -73,7 +73,7 @@ fn folders_are_shared_over_virtiofs_where_there_is_one() {
     };
     let said = bench.shell_with(
         r#"mkdir here; echo host >here/file
-        run --virtiofsd=$DAEMON --volume=v,kind=host,source=here --mount=volume=v,target=/v \
+        run --share=virtiofs --virtiofsd=$DAEMON --volume=v,kind=host,source=here --mount=volume=v,target=/v \
             --volume=r,kind=host,source=here,readOnly=true --mount=volume=r,target=/r -- sh -c '
             cat /r/file; echo guest >/v/new; echo no >/r/new2; grep -c "/r virtiofs" /proc/mounts; grep -c "/v 9p" /proc/mounts
             mkdir /x && mount -t virtiofs root /x && ! touch /x/etc/s1b-was-here'
