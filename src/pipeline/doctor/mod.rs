@@ -1,7 +1,7 @@
 //! `doctor`: what the host has and lacks, and the command that mends it.
 //!
-//! Each area is a function that gives its findings: [`tools`] what a build
-//! calls, [`guests`] what a run needs, [`room`] what both need of the disk,
+//! Each area is a function that gives its findings: `tools` what a build
+//! calls, `guests` what a run needs, `room` what both need of the disk,
 //! the clock and the limits of this process.
 
 mod guests;

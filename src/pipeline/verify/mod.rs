@@ -1,8 +1,8 @@
 //! `verify`: whether an image is what it must be, check by check.
 //!
-//! [`Image::load`] reads the image once; every check is a pure function of
-//! what was read ([`checks`]) or of the archive ([`archive`]). A check that
-//! boots the image is one more row of [`run`], behind these.
+//! `Image::load` reads the image once; every check is a pure function of
+//! what was read (`checks`) or of the archive (`archive`). A check that
+//! boots the image is one more row of `run`, behind these.
 
 mod archive;
 mod checks;
