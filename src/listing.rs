@@ -10,7 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 
-use crate::digest::Hasher;
+use crate::digest::{Algorithm, Digest, Hasher};
 
 /// Threads at most: they wait for the kernel's locks sooner than for a core.
 const THREADS: usize = 8;
@@ -74,6 +74,19 @@ pub struct Listed {
     pub path: PathBuf,
     /// What `stat` says.
     pub stamp: Stamp,
+}
+
+/// What tells that something of these may have changed: a digest of all names
+/// and stamps.
+#[must_use]
+pub fn stamp(listed: &[Listed]) -> Digest {
+    let mut hasher = Hasher::new(Algorithm::Sha256);
+    for found in listed {
+        hasher.update(found.path.as_os_str().as_bytes());
+        hasher.update(&[0]);
+        found.stamp.hash_into(&mut hasher);
+    }
+    hasher.finish()
 }
 
 /// Everything below `root` but folders, sorted by path (by its parts, as

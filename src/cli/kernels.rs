@@ -93,18 +93,19 @@ fn provider(offered: &Offered) -> String {
 }
 
 fn row(kernel: &Kernel) -> [String; 5] {
-    let end = match (kernel.end_of_life, kernel.listed) {
+    let offer = &kernel.offer;
+    let end = match (offer.end_of_life, offer.listed) {
         (Some(true), _) => "end of life",
         (_, false) => "not listed",
         _ => "",
     };
-    let package = kernel.package.as_ref().map(|one| format!("{} {}", one.name, one.version));
-    let moniker = kernel.moniker.clone().or(package).unwrap_or_default();
-    let source = kernel.source.then(|| "source".to_owned());
+    let package = offer.package.as_ref().map(|one| format!("{} {}", one.name, one.version));
+    let moniker = offer.moniker.clone().or(package).unwrap_or_default();
+    let source = offer.here.is_some().then(|| "source".to_owned());
     let here: Vec<String> = source.into_iter().chain(count(&kernel.images)).collect();
     let here = if here.is_empty() { String::new() } else { format!("here: {}", here.join(", ")) };
-    let released = kernel.released.clone().unwrap_or_default();
-    [kernel.version.to_string(), moniker, released, end.to_owned(), here]
+    let released = offer.released.clone().unwrap_or_default();
+    [offer.version.to_string(), moniker, released, end.to_owned(), here]
 }
 
 fn fixes(fixes: &[Needed]) -> String {

@@ -76,14 +76,7 @@ impl KernelImage {
                 Ok(Digest::sha256(&[index, tag.clone().unwrap_or_default().into_bytes()].concat()))
             }
             Form::Packed(Reference::Registry(_)) => Err(io::ErrorKind::Unsupported.into()),
-            Form::Folder(path) => {
-                let mut hasher = crate::digest::Hasher::new(Algorithm::Sha256);
-                for found in listing::everything(path, &|_| true)? {
-                    hasher.update(found.path.as_os_str().as_bytes());
-                    found.stamp.hash_into(&mut hasher);
-                }
-                Ok(hasher.finish())
-            }
+            Form::Folder(path) => Ok(listing::stamp(&listing::everything(path, &|_| true)?)),
         }
     }
 

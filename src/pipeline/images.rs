@@ -9,8 +9,9 @@ use crate::settings::{Format, Insecure, Settings};
 use crate::store::{self, NewImage, Record, Store};
 use crate::{content, pack};
 
-use super::kernel::{self, Kernel};
-use super::plan::{BuildPlan, PlannedImage};
+use super::kernel;
+use super::plan::BuildPlan;
+use super::planned::{PlannedImage, Subject};
 use super::{Built, Error};
 
 /// The images of these formats in the store; those that are not there are
@@ -84,8 +85,14 @@ fn make(
     };
     let tree = content::kernel_tree(&kernel.artifacts, &wanted)?;
     let packing = Packing {
-        kind: &|format| kind(settings, plan, &kernel, format),
-        record: &|format, packed| record(settings, plan, &kernel, format, packed),
+        subject: Subject {
+            name: &settings.image_name,
+            version: plan.version,
+            release: &kernel.artifacts.release,
+            arch: settings.arch,
+            upstream: settings.upstream,
+            source: plan.source.provenance(),
+        },
         options: pack::WriteOptions {
             epoch: kernel.artifacts.epoch,
             compression: settings.compression,
@@ -98,10 +105,7 @@ fn make(
 
 /// How a tree becomes images.
 pub(super) struct Packing<'a> {
-    /// What a format says of the image.
-    pub(super) kind: &'a dyn Fn(Format) -> Result<pack::Kind, Error>,
-    /// What the store is to know of it.
-    pub(super) record: &'a dyn Fn(Format, pack::Packed) -> Result<Record, Error>,
+    pub(super) subject: Subject<'a>,
     pub(super) options: pack::WriteOptions,
 }
 
@@ -118,72 +122,18 @@ pub(super) fn pack_all(
     let start = |image: &&PlannedImage| store.images().start(&image.key, image.format);
     let mut new = images.iter().map(start).collect::<Result<Vec<NewImage>, _>>()?;
     let target = |(image, new): (&&PlannedImage, _)| -> Result<pack::Target<'_>, Error> {
-        Ok(pack::Target { kind: (packing.kind)(image.format)?, to: NewImage::file(new) })
+        Ok(pack::Target { kind: packing.subject.kind(image.format)?, to: NewImage::file(new) })
     };
     let mut targets = images.iter().zip(&mut new).map(target).collect::<Result<Vec<_>, _>>()?;
     let packed = pack::write_all(tree, &mut targets, &packing.options, reporter)?;
     let mut size = 0;
     for ((image, packed), new) in images.iter().zip(packed).zip(new) {
         size += packed.file_size;
-        new.commit(&(packing.record)(image.format, packed)?)?;
+        new.commit(&packing.subject.record(image.format, packed)?)?;
     }
     let (files, size) = (text::grouped(tree.len() as u64), text::bytes(size));
     reporter.finished(Stage::Pack, format!("{files} files, {size}"));
     Ok(())
-}
-
-/// What a format says of the image.
-fn kind(
-    settings: &Settings,
-    plan: &BuildPlan,
-    kernel: &Kernel,
-    format: Format,
-) -> Result<pack::Kind, Error> {
-    Ok(match format {
-        Format::Aci => pack::Kind::Aci {
-            manifest: manifest(settings, plan)?,
-            form: content::Form::stage1(settings.upstream)?,
-        },
-        Format::Oci => pack::Kind::Oci(pack::oci::About {
-            name: settings.image_name.clone(),
-            kernel: plan.version,
-            release: kernel.artifacts.release.clone(),
-            arch: settings.arch,
-        }),
-        Format::Dir => pack::Kind::Dir,
-    })
-}
-
-fn manifest(settings: &Settings, plan: &BuildPlan) -> Result<pack::aci::Manifest, Error> {
-    let (name, upstream) = (&settings.image_name, settings.upstream);
-    Ok(pack::aci::Manifest::stage1_kvm(name, upstream, &plan.version, settings.arch)?)
-}
-
-fn record(
-    settings: &Settings,
-    plan: &BuildPlan,
-    kernel: &Kernel,
-    format: Format,
-    packed: pack::Packed,
-) -> Result<Record, Error> {
-    let labels = manifest(settings, plan)?.labels.into_iter();
-    // Only an ACI is for one release of rkt.
-    let fits = |name: &str| format == Format::Aci || name != "version";
-    let provenance = plan.source.provenance();
-    Ok(Record {
-        format,
-        id: packed.id,
-        file: packed.file,
-        size: packed.file_size,
-        name: settings.image_name.clone(),
-        kernel: plan.version.to_string(),
-        release: kernel.artifacts.release.clone(),
-        labels: labels
-            .filter(|label| fits(&label.name))
-            .map(|label| (label.name, label.value))
-            .collect(),
-        source: format!("{} {}", provenance.provider, provenance.name),
-    })
 }
 
 /// Brings the images to their places.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::compile::{Fix, Toolchain, fixes};
 use crate::report::{Reporter, text};
 use crate::settings::{KernelRequest, KernelVersion, Settings};
-use crate::source::{self, Offer, Package, Provider};
+use crate::source::{self, Offer, Provider};
 use crate::store::{self, Store};
 
 use super::Error;
@@ -48,20 +48,9 @@ pub struct Offered {
 /// A kernel, and what the store has of it.
 #[derive(Debug, Clone, Serialize)]
 pub struct Kernel {
-    /// Which.
-    pub version: KernelVersion,
-    /// `mainline`, `stable`, `longterm`, where the provider says so.
-    pub moniker: Option<String>,
-    /// The day of its release, where the provider says it.
-    pub released: Option<String>,
-    /// Whether its series has come to its end, where the provider says it.
-    pub end_of_life: Option<bool>,
-    /// The package that it is in.
-    pub package: Option<Package>,
-    /// Whether the provider lists it now; else it was fetched before.
-    pub listed: bool,
-    /// Whether its source is in the store.
-    pub source: bool,
+    /// What the provider says of it, and whether its source is here.
+    #[serde(flatten)]
+    pub offer: Offer,
     /// The ids of its images in the store, the newest first.
     pub images: Vec<String>,
     /// The fixes that a build would apply; only if they were asked for.
@@ -119,7 +108,7 @@ pub fn kernels(
         providers.push(Offered { provider, error, kernels });
     }
     let known: Vec<_> =
-        providers.iter().flat_map(|one| &one.kernels).map(|kernel| kernel.version).collect();
+        providers.iter().flat_map(|one| &one.kernels).map(|kernel| kernel.offer.version).collect();
     let others = others(&store, request, &known);
     let nobody = known.is_empty() && with_fixes;
     let asked = request.filter(|_| nobody).and_then(version_of);
@@ -157,17 +146,7 @@ fn kernel(
     with_fixes: bool,
 ) -> Result<Kernel, Error> {
     let fixes = with_fixes.then(|| needed(settings, store, &offer)).transpose()?;
-    Ok(Kernel {
-        version: offer.version,
-        moniker: offer.moniker,
-        released: offer.released,
-        end_of_life: offer.end_of_life,
-        package: offer.package,
-        listed: offer.listed,
-        source: offer.here.is_some(),
-        images: images(store, &offer.version),
-        fixes,
-    })
+    Ok(Kernel { images: images(store, &offer.version), fixes, offer })
 }
 
 fn images(store: &Store, version: &KernelVersion) -> Vec<String> {

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::compile::{Toolchain, fixes};
+use crate::content;
 use crate::digest::Digest;
 use crate::kconfig;
 use crate::settings::{Compression, Format, Settings, Vmlinux};
@@ -72,14 +73,14 @@ impl<'a> ImageKey<'a> {
 
     /// The key of a kernel's image.
     #[must_use]
-    pub fn new(kernel: &'a Digest, settings: &'a Settings, programs: Digest) -> Self {
+    pub fn new(kernel: &'a Digest, name: &'a str, settings: &Settings) -> Self {
         Self {
             format: Self::FORMAT,
             kernel,
-            name: &settings.image_name,
+            name,
             upstream: settings.upstream.to_string(),
             compression: settings.compression.as_str(),
-            programs,
+            programs: content::guest_programs_digest(settings.arch),
             vmlinux: vmlinux(settings),
         }
     }
@@ -116,12 +117,12 @@ impl<'a> PlainKey<'a> {
 
     /// The key of a kernel's image of this kind.
     #[must_use]
-    pub fn new(kind: Format, kernel: &'a Digest, settings: &'a Settings) -> Self {
+    pub fn new(kind: Format, kernel: &'a Digest, name: &'a str, settings: &Settings) -> Self {
         Self {
             format: Self::FORMAT,
             kind: kind.as_str(),
             kernel,
-            name: &settings.image_name,
+            name,
             // Files lie in the store as they do whatever the setting says.
             compressed: kind == Format::Dir || settings.compression != Compression::None,
             vmlinux: vmlinux(settings),

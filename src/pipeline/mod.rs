@@ -16,6 +16,7 @@ pub mod kernels;
 pub mod key;
 mod named;
 mod plan;
+mod planned;
 mod provenance;
 mod run;
 mod tools;
@@ -33,7 +34,8 @@ pub use error::Error;
 pub use export::export;
 pub use foreign::{ForeignKernel, ForeignPlan, OwnKernel, build_foreign, plan_foreign};
 pub use named::image_file;
-pub use plan::{BuildPlan, PlannedImage, plan};
+pub use plan::{BuildPlan, plan};
+pub use planned::PlannedImage;
 pub use provenance::Provenance;
 pub use run::{
     KernelChoice, MountSpec, Ran, RunRequest, ShareKind, VolumeKind, VolumeSpec, plan_run, run,

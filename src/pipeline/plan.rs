@@ -1,7 +1,5 @@
 use std::path::Path;
 
-use serde::Serialize;
-
 use crate::compile::{self, Toolchain, Wanted};
 use crate::content;
 use crate::digest::Digest;
@@ -15,7 +13,8 @@ use crate::source::{self, Patch, Patience, Provider, Source};
 use crate::store::Store;
 
 use super::Error;
-use super::key::{ImageKey, KernelKey, PlainKey};
+use super::key::KernelKey;
+use super::planned::{self, PlannedImage};
 
 /// The change that every kernel of a stage1 image needs: systemd ends a pod
 /// with a halt, and a halted machine is one that hangs for ever.
@@ -48,23 +47,11 @@ pub struct BuildPlan {
     _held: Option<Hold>,
 }
 
-/// An image that can be made of the kernel.
-#[derive(Debug, Clone, Serialize)]
-pub struct PlannedImage {
-    /// Its format.
-    pub format: Format,
-    /// Its file or folder's name.
-    pub file: String,
-    /// Names the finished image.
-    pub key: Digest,
-}
-
 impl BuildPlan {
     /// The images of these formats, in their order.
     #[must_use]
     pub fn of(&self, formats: &[Format]) -> Vec<&PlannedImage> {
-        let of = |format: &Format| self.images.iter().find(|image| image.format == *format);
-        formats.iter().filter_map(of).collect()
+        planned::of(&self.images, formats)
     }
 
     /// All that is known before anything is done, for people and programs.
@@ -277,24 +264,9 @@ fn assemble(settings: &Settings, parts: Parts) -> Result<BuildPlan, Error> {
         insecure: settings.insecure.iter().map(|option| option.as_str()).collect(),
     };
     let kernel_key = kernel.digest();
-    let programs = content::guest_programs_digest(settings.arch);
-    let aci = ImageKey::new(&kernel_key, settings, programs);
-    let plain = |format| PlainKey::new(format, &kernel_key, settings);
-    let (oci, dir) = (plain(Format::Oci), plain(Format::Dir));
-    let image = |format, file, key| PlannedImage { format, file, key };
-    let images = vec![
-        image(
-            Format::Aci,
-            format!("stage1-kvm-{}-linux-{version}.aci", settings.upstream),
-            aci.digest(),
-        ),
-        image(Format::Oci, format!("linux-{version}.oci"), oci.digest()),
-        image(Format::Dir, format!("linux-{version}"), dir.digest()),
-    ];
-    let inputs = serde_json::json!({
-        "kernel": kernel,
-        "images": { "aci": aci, "oci": oci, "dir": dir },
-    });
+    let linux = version.to_string();
+    let (images, of_images) = planned::all(&kernel_key, &settings.image_name, &linux, settings);
+    let inputs = serde_json::json!({ "kernel": kernel, "images": of_images });
     Ok(BuildPlan {
         version,
         patches,

@@ -176,7 +176,7 @@ pub(super) fn fetch(
         return Ok(Source::Tarball(Archive { path: root, version, provenance }));
     }
     let found = listed(&root, reporter)?;
-    let stamp = tree_stamp(&found);
+    let stamp = listing::stamp(&found);
     let files: Vec<Entry> = found.into_iter().filter_map(entry).collect();
     let hash = || tree_digest(&root, &files, reporter);
     let Known { version, digest, .. } = remembered(&root, stamp, options, hash)?;
@@ -275,16 +275,6 @@ fn tarball_stamp(path: &Path) -> Result<Digest, Error> {
     Ok(hasher.finish())
 }
 
-fn tree_stamp(found: &[Listed]) -> Digest {
-    let mut hasher = Hasher::new(Algorithm::Sha256);
-    for found in found {
-        hasher.update(found.path.as_os_str().as_bytes());
-        hasher.update(&[0]);
-        found.stamp.hash_into(&mut hasher);
-    }
-    hasher.finish()
-}
-
 /// What was found out about a source, and the stamp that it had then.
 #[derive(Serialize, Deserialize)]
 struct Known {
@@ -315,6 +305,16 @@ fn remembered(
     let known = Known { stamp, version: version(path)?, digest: hash()? };
     kept::write(&known_path(path, options), &known)?;
     Ok(known)
+}
+
+/// The digest of all files and links in a folder, whatever they are for.
+///
+/// # Errors
+/// When they can't be read, or we are asked to stop.
+pub fn folder_digest(root: &Path, reporter: &dyn Reporter) -> Result<Digest, Error> {
+    let files: Vec<Entry> =
+        listing::files(root, &|_| true)?.into_iter().filter_map(entry).collect();
+    tree_digest(root, &files, reporter)
 }
 
 /// The content's digest. Each file's part is computed by itself, on all

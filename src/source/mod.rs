@@ -65,7 +65,7 @@ pub use crate::http::Patience;
 pub use debian::{Package, Prebuilt, PrebuiltRequest, prebuilt};
 pub use error::Error;
 pub use extra::{patch_file, patch_url};
-pub use local::LocalTree;
+pub use local::{LocalTree, folder_digest};
 pub use offers::{Offer, offers};
 pub use patch::{Outcome, Patch, PatchError, Pristine, apply_series};
 pub use unpack::{UnpackError, Unpacked};

@@ -1,5 +1,7 @@
 //! What a provider has, for who wants to choose.
 
+use serde::{Serialize, Serializer};
+
 use crate::digest::Digest;
 use crate::report::Reporter;
 use crate::settings::{KernelRequest, KernelVersion};
@@ -7,7 +9,7 @@ use crate::settings::{KernelRequest, KernelVersion};
 use super::{Error, Options, Package, Provider, debian, kernel_org, record};
 
 /// A kernel that a provider has, or had when its source was fetched.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Offer {
     /// Which.
     pub version: KernelVersion,
@@ -21,8 +23,14 @@ pub struct Offer {
     pub package: Option<Package>,
     /// Whether the provider lists it now.
     pub listed: bool,
-    /// The digest of its archive, if that is here and verified.
+    /// The digest of its archive, if that is here and verified; programs read
+    /// whether it is.
+    #[serde(rename = "source", serialize_with = "is_here")]
     pub here: Option<Digest>,
+}
+
+fn is_here<S: Serializer>(here: &Option<Digest>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_bool(here.is_some())
 }
 
 /// What a provider has of what is meant (of everything, if nothing is), the

@@ -10,7 +10,7 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, ImageStore, Record};
-use crate::digest::{Algorithm, Digest, Hasher};
+use crate::digest::Digest;
 use crate::fsutil::AtomicFile;
 use crate::settings::Format;
 use crate::{kept, listing, pack};
@@ -131,14 +131,9 @@ impl ImageStore {
 
 /// A digest of the folder and all that is in it, by what `stat` says.
 fn layout_stamp(folder: &Path) -> io::Result<Digest> {
-    let mut hasher = Hasher::new(Algorithm::Sha256);
-    listing::Stamp::of(folder)?.hash_into(&mut hasher);
-    for found in listing::everything(folder, &|_| true)? {
-        hasher.update(found.path.as_os_str().as_encoded_bytes());
-        hasher.update(&[0]);
-        found.stamp.hash_into(&mut hasher);
-    }
-    Ok(hasher.finish())
+    let top = listing::Listed { path: PathBuf::new(), stamp: listing::Stamp::of(folder)? };
+    let below = listing::everything(folder, &|_| true)?;
+    Ok(listing::stamp(&[vec![top], below].concat()))
 }
 
 fn stamp_of(path: &Path) -> Option<Stamp> {

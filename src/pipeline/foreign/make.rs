@@ -1,6 +1,5 @@
 //! From a plan to images in the store.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use fs_err as fs;
@@ -16,7 +15,7 @@ use crate::{pack, vm};
 
 use super::super::Error;
 use super::super::images::{self, Packing};
-use super::super::plan::PlannedImage;
+use super::super::planned::{PlannedImage, Subject};
 use super::plan::{Basis, ForeignPlan, OwnFiles};
 
 /// The date of what has none of its own, 1980-01-01.
@@ -28,7 +27,7 @@ struct Made<'a> {
     format: u32,
     kernel: serde_json::Value,
     /// The kernel's own package or file.
-    source: Option<&'a Provenance>,
+    source: &'a Provenance,
     /// All of them: nothing here was compiled.
     prebuilt: &'a [Provenance],
     depmod: Option<&'a crate::compile::Depmod>,
@@ -79,8 +78,14 @@ fn make(
         threads: Some(settings.jobs),
     };
     let packing = Packing {
-        kind: &|format| kind(settings, plan, format),
-        record: &|format, packed| record(settings, plan, format, packed),
+        subject: Subject {
+            name: &plan.name,
+            version: plan.version,
+            release: &plan.release,
+            arch: settings.arch,
+            upstream: settings.upstream,
+            source: plan.source(),
+        },
         options,
     };
     images::pack_all(store, &tree, images, &packing, reporter)
@@ -174,7 +179,7 @@ fn provenance(settings: &Settings, plan: &ForeignPlan, epoch: u64) -> Result<Vec
             "arch": settings.arch.kernel(),
             "epoch": epoch,
         }),
-        source: plan.parts.first(),
+        source: plan.source(),
         prebuilt: &plan.parts,
         depmod: plan.depmod.as_ref(),
         key: &plan.kernel_key,
@@ -182,53 +187,4 @@ fn provenance(settings: &Settings, plan: &ForeignPlan, epoch: u64) -> Result<Vec
     let mut bytes = serde_json::to_vec_pretty(&made).map_err(|error| Error::Write(error.into()))?;
     bytes.push(b'\n');
     Ok(bytes)
-}
-
-fn kind(settings: &Settings, plan: &ForeignPlan, format: Format) -> Result<pack::Kind, Error> {
-    Ok(match format {
-        Format::Aci => pack::Kind::Aci {
-            manifest: pack::aci::Manifest::stage1_kvm(
-                &plan.name,
-                settings.upstream,
-                &plan.version,
-                settings.arch,
-            )?,
-            form: content::Form::stage1(settings.upstream)?,
-        },
-        Format::Oci => pack::Kind::Oci(pack::oci::About {
-            name: plan.name.clone(),
-            kernel: plan.version,
-            release: plan.release.clone(),
-            arch: settings.arch,
-        }),
-        Format::Dir => pack::Kind::Dir,
-    })
-}
-
-fn record(
-    settings: &Settings,
-    plan: &ForeignPlan,
-    format: Format,
-    packed: pack::Packed,
-) -> Result<Record, Error> {
-    let mut labels = BTreeMap::from([
-        ("arch".to_owned(), settings.arch.appc().to_owned()),
-        ("kernelversion".to_owned(), plan.version.to_string()),
-        ("os".to_owned(), "linux".to_owned()),
-    ]);
-    if format == Format::Aci {
-        labels.insert("version".to_owned(), settings.upstream.to_string());
-    }
-    let source = plan.parts.first().map(|part| format!("{} {}", part.provider, part.name));
-    Ok(Record {
-        format,
-        id: packed.id,
-        file: packed.file,
-        size: packed.file_size,
-        name: plan.name.clone(),
-        kernel: plan.version.to_string(),
-        release: plan.release.clone(),
-        labels,
-        source: source.unwrap_or_default(),
-    })
 }

@@ -1,22 +1,21 @@
 //! What there will be images of, known before anything is unpacked.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use fs_err as fs;
 use serde::Serialize;
 
 use crate::compile::Depmod;
-use crate::digest::{Algorithm, Digest, Hasher};
+use crate::content;
+use crate::digest::Digest;
 use crate::report::Reporter;
 use crate::settings::{Arch, Format, KernelVersion, Key, Settings, Vmlinux};
 use crate::source::{self, Prebuilt, Provenance, Provider, Verified};
 use crate::store::Store;
-use crate::{content, listing};
 
 use super::super::Error;
-use super::super::key::{self, ImageKey, PlainKey};
-use super::super::plan::{Places, PlannedImage, by_default};
+use super::super::key;
+use super::super::plan::{Places, by_default};
+use super::super::planned::{self, PlannedImage};
 use super::{ForeignKernel, OwnKernel};
 
 /// A kernel that somebody else has built, and the images that can be made of
@@ -36,7 +35,7 @@ pub struct ForeignPlan {
     pub(super) name: String,
     /// What is asked for.
     pub(super) formats: Vec<Format>,
-    /// What went in: the kernel's own first.
+    /// What went in: the kernel's own first, which there always is.
     pub(super) parts: Vec<Provenance>,
     pub(super) kernel_key: Digest,
     pub(super) images: Vec<PlannedImage>,
@@ -80,8 +79,12 @@ impl ForeignPlan {
     }
 
     pub(super) fn of(&self, formats: &[Format]) -> Vec<&PlannedImage> {
-        let of = |format: &Format| self.images.iter().find(|image| image.format == *format);
-        formats.iter().filter_map(of).collect()
+        planned::of(&self.images, formats)
+    }
+
+    /// The kernel's own package or file.
+    pub(super) fn source(&self) -> &Provenance {
+        &self.parts[0]
     }
 
     /// All that is known before anything is done, for people and programs.
@@ -120,7 +123,7 @@ pub(super) fn plan(
             let depmod = Some(Depmod::find()?);
             assemble(settings, named, Basis::Packages(found), parts, depmod)
         }
-        ForeignKernel::Own(own) => own_plan(own, settings),
+        ForeignKernel::Own(own) => own_plan(own, settings, reporter),
     }
 }
 
@@ -171,28 +174,8 @@ fn assemble(
     let kernel_key = key::digest(&kernel);
     let own = (!by_default(settings, Key::ImageName)).then_some(settings.image_name.as_str());
     let name = own.unwrap_or(name).to_owned();
-    let programs = content::guest_programs_digest(settings.arch);
-    let aci = ImageKey { name: &name, ..ImageKey::new(&kernel_key, settings, programs) };
-    let plain = |format| PlainKey { name: &name, ..PlainKey::new(format, &kernel_key, settings) };
-    let (oci, dir) = (plain(Format::Oci), plain(Format::Dir));
-    let upstream = settings.upstream;
-    let images = vec![
-        PlannedImage {
-            format: Format::Aci,
-            file: format!("stage1-kvm-{upstream}-linux-{release}.aci"),
-            key: aci.digest(),
-        },
-        PlannedImage {
-            format: Format::Oci,
-            file: format!("linux-{release}.oci"),
-            key: oci.digest(),
-        },
-        PlannedImage { format: Format::Dir, file: format!("linux-{release}"), key: dir.digest() },
-    ];
-    let inputs = serde_json::json!({
-        "kernel": kernel,
-        "images": { "aci": aci, "oci": oci, "dir": dir },
-    });
+    let (images, of_images) = planned::all(&kernel_key, &name, &release, settings);
+    let inputs = serde_json::json!({ "kernel": kernel, "images": of_images });
     let formats = match by_default(settings, Key::Format) {
         true => vec![Format::Oci],
         false => settings.formats.clone(),
@@ -212,7 +195,11 @@ fn assemble(
 }
 
 /// The plan for files of the user's.
-fn own_plan(own: &OwnKernel, settings: &Settings) -> Result<ForeignPlan, Error> {
+fn own_plan(
+    own: &OwnKernel,
+    settings: &Settings,
+    reporter: &dyn Reporter,
+) -> Result<ForeignPlan, Error> {
     let not_there = |error: std::io::Error| {
         missing("the kernel", &own.image, error.to_string(), "--kernel-image takes a bzImage")
     };
@@ -228,7 +215,7 @@ fn own_plan(own: &OwnKernel, settings: &Settings) -> Result<ForeignPlan, Error> 
     let headers_folder = headers.as_ref().map(|(path, _)| path);
     for (what, path) in [("modules", modules.as_ref()), ("headers", headers_folder)] {
         if let Some(path) = path {
-            parts.push(part(what, digest_of(path).map_err(Error::Write)?));
+            parts.push(part(what, source::folder_digest(path, reporter)?));
         }
     }
     let unlisted = modules.as_ref().is_some_and(|path| !path.join("modules.dep").is_file());
@@ -284,33 +271,10 @@ fn version_in(release: &str) -> Option<KernelVersion> {
     format!("{series}-{next}").parse().or_else(|_| base.parse()).ok()
 }
 
-/// The digest of all that is in a folder: names, links and bytes.
-fn digest_of(folder: &Path) -> std::io::Result<Digest> {
-    let mut hasher = Hasher::new(Algorithm::Sha256);
-    let mut buffer = vec![0; 128 << 10];
-    for found in listing::files(folder, &|_| true)? {
-        let path = folder.join(&found.path);
-        hasher.update(found.path.as_os_str().as_encoded_bytes());
-        hasher.update(&[0]);
-        if found.stamp.file_type().is_symlink() {
-            hasher.update(fs::read_link(&path)?.as_os_str().as_encoded_bytes());
-        } else if found.stamp.file_type().is_file() {
-            hasher.update(&[u8::from(found.stamp.is_executable())]);
-            let mut file = fs::File::open(&path)?;
-            loop {
-                match file.read(&mut buffer)? {
-                    0 => break,
-                    count => hasher.update(&buffer[..count]),
-                }
-            }
-        }
-        hasher.update(&[0]);
-    }
-    Ok(hasher.finish())
-}
-
 #[cfg(test)]
 mod tests {
+    use fs_err as fs;
+
     use super::*;
 
     #[test]
@@ -336,9 +300,7 @@ mod tests {
         fs::create_dir_all(path.join("include/linux")).unwrap();
         fs::write(path.join("include/linux/version.h"), "").unwrap();
         assert_eq!(headers_in(path).unwrap(), (path.join("include"), "include"));
-        let before = digest_of(path).unwrap();
         fs::write(path.join("Makefile"), "").unwrap();
         assert_eq!(headers_in(path).unwrap(), (path.to_owned(), "source"));
-        assert_ne!(digest_of(path).unwrap(), before);
     }
 }

@@ -13,7 +13,7 @@ use crate::store::{self, Found, Store};
 use crate::vm;
 
 use super::super::images::{healing, in_store, sound};
-use super::super::plan::PlannedImage;
+use super::super::planned::PlannedImage;
 use super::super::{Error, foreign, plan};
 use super::boot::{self, Bench, Boot};
 use super::request::{KernelChoice, RunRequest};
