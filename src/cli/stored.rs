@@ -12,7 +12,7 @@ use super::args::Global;
 #[derive(Debug, Args)]
 pub(super) struct Stored {
     /// The store [default: the setting S1B_CACHE_DIR]
-    #[arg(long, value_name = "FOLDER")]
+    #[arg(long, value_name = "FOLDER", global = true)]
     cache_dir: Option<String>,
 }
 

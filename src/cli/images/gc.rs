@@ -8,9 +8,9 @@ use stage1_builder::pipeline::Error;
 use stage1_builder::report::text;
 use stage1_builder::store::{self, Bucket, Item, Limits, Store, Tidied};
 
-use super::As;
 use super::list::date;
 use crate::cli::output;
+use crate::cli::table::Form;
 
 /// `images gc`.
 #[derive(Debug, Args)]
@@ -33,15 +33,15 @@ pub(super) struct Gc {
     dry_run: bool,
     /// As a table for people, or as JSON for programs
     #[arg(long, value_name = "FORMAT", default_value = "table")]
-    format: As,
+    format: Form,
 }
 
 pub(super) fn run(store: &Store, gc: &Gc) -> Result<(), Error> {
     let limits = Limits { keep: gc.keep, older_than: gc.older_than, max_size: gc.max_size };
     let tidied = store::tidy(store, &limits, gc.dry_run)?;
     let text = match gc.format {
-        As::Json => format!("{:#}", in_json(&tidied, gc.dry_run)),
-        As::Table => table(&tidied, gc.dry_run),
+        Form::Json => format!("{:#}", in_json(&tidied, gc.dry_run)),
+        Form::Table => table(&tidied, gc.dry_run),
     };
     output::result(text.trim_end()).map_err(Error::Output)
 }

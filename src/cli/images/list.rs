@@ -7,28 +7,28 @@ use stage1_builder::pipeline::Error;
 use stage1_builder::report::text;
 use stage1_builder::store::{Found, Store};
 
-use super::As;
 use crate::cli::output;
+use crate::cli::table::{self, Form};
 
 /// Digits of an id that tell it from others.
 const DIGITS: usize = 12;
 
-pub(super) fn list(store: &Store, format: As) -> Result<(), Error> {
+pub(super) fn list(store: &Store, format: Form) -> Result<(), Error> {
     let mut images = store.images().all();
     images.sort_by(|a, b| b.made.cmp(&a.made).then_with(|| a.key.cmp(&b.key)));
     let text = match format {
-        As::Json => format!("{:#}", images.iter().map(in_json).collect::<Value>()),
-        As::Table if images.is_empty() => return Ok(()),
-        As::Table => table(&images),
+        Form::Json => format!("{:#}", images.iter().map(in_json).collect::<Value>()),
+        Form::Table if images.is_empty() => return Ok(()),
+        Form::Table => table(&images),
     };
     output::result(text.trim_end()).map_err(Error::Output)
 }
 
-pub(super) fn show(store: &Store, id: &str, format: As) -> Result<(), Error> {
+pub(super) fn show(store: &Store, id: &str, format: Form) -> Result<(), Error> {
     let images = store.images().by_id(id)?;
     let text = match format {
-        As::Json => format!("{:#}", images.iter().map(in_json).collect::<Value>()),
-        As::Table => images.iter().map(lines).collect::<Vec<_>>().join("\n"),
+        Form::Json => format!("{:#}", images.iter().map(in_json).collect::<Value>()),
+        Form::Table => images.iter().map(lines).collect::<Vec<_>>().join("\n"),
     };
     output::result(text.trim_end()).map_err(Error::Output)
 }
@@ -76,17 +76,11 @@ fn lines(image: &Found) -> String {
 
 fn table(images: &[Found]) -> String {
     let head = ["ID", "FORMAT", "KERNEL", "SIZE", "MADE", "NAME", "FROM"].map(str::to_owned);
-    let rows: Vec<[String; 7]> = std::iter::once(head).chain(images.iter().map(row)).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..7).map(width).collect();
-    let line = |row: &[String; 7]| {
-        let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
-            // Numbers stand at the right.
-            if column == 3 { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-        });
-        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
-    };
-    rows.iter().map(line).collect()
+    let mut rows: Vec<[String; 7]> = std::iter::once(head).chain(images.iter().map(row)).collect();
+    // Numbers stand at the right.
+    let width = rows.iter().map(|row| row[3].len()).max().unwrap_or_default();
+    rows.iter_mut().for_each(|row| row[3] = format!("{:>width$}", row[3]));
+    table::columns(&rows)
 }
 
 fn row(image: &Found) -> [String; 7] {

@@ -6,13 +6,15 @@ mod verify;
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use stage1_builder::pipeline::{self, Error};
 use stage1_builder::settings::{Format, Settings};
 use stage1_builder::store::Store;
 
-use super::args::{Global, SettingFlags};
+use super::args::Global;
 use super::output;
+use super::stored::Stored;
+use super::table::Form;
 
 /// `images`.
 #[derive(Debug, Args)]
@@ -22,6 +24,8 @@ pub(super) struct Images {
     what: Option<What>,
     #[command(flatten)]
     list: List,
+    #[command(flatten)]
+    stored: Stored,
 }
 
 #[derive(Debug, Subcommand)]
@@ -38,20 +42,11 @@ enum What {
     Verify(verify::Verify),
 }
 
-/// For people or for programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum As {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
-}
-
 #[derive(Debug, Args)]
 struct List {
     /// As a table for people, or as JSON for programs
     #[arg(long, value_name = "FORMAT", default_value = "table")]
-    format: As,
+    format: Form,
 }
 
 #[derive(Debug, Args)]
@@ -61,7 +56,7 @@ struct Show {
     id: String,
     /// As lines for people, or as JSON for programs
     #[arg(long, value_name = "FORMAT", default_value = "table")]
-    format: As,
+    format: Form,
 }
 
 #[derive(Debug, Args)]
@@ -85,7 +80,7 @@ struct Export {
 }
 
 pub(super) fn run(global: &Global, images: &Images) -> Result<(), Error> {
-    let settings = SettingFlags::<false>::default().load(global, None)?;
+    let settings = images.stored.settings(global)?;
     let store = Store::new(&settings.cache_dir);
     match &images.what {
         None => list::list(&store, images.list.format),

@@ -6,8 +6,8 @@ use stage1_builder::pipeline::Error;
 use stage1_builder::report::text;
 use stage1_builder::store::{self, Checked, Store};
 
-use super::As;
 use crate::cli::output;
+use crate::cli::table::Form;
 
 /// `images verify`.
 #[derive(Debug, Args)]
@@ -17,14 +17,14 @@ pub(super) struct Verify {
     repair: bool,
     /// As a table for people, or as JSON for programs
     #[arg(long, value_name = "FORMAT", default_value = "table")]
-    format: As,
+    format: Form,
 }
 
 pub(super) fn run(store: &Store, verify: &Verify) -> Result<(), Error> {
     let mut first = None;
     let mut rows = Vec::new();
     for checked in store::check(store) {
-        if verify.format == As::Table {
+        if verify.format == Form::Table {
             output::result(&line(&checked, verify.repair)).map_err(Error::Output)?;
         }
         if verify.repair && checked.result.is_err() {
@@ -35,7 +35,7 @@ pub(super) fn run(store: &Store, verify: &Verify) -> Result<(), Error> {
             first.get_or_insert(error);
         }
     }
-    if verify.format == As::Json {
+    if verify.format == Form::Json {
         output::result(&format!("{:#}", Value::Array(rows))).map_err(Error::Output)?;
     }
     match first {
