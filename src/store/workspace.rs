@@ -51,6 +51,7 @@ impl Workspace {
         // runs in the tree, and one through a link is not what compilers see.
         fs::create_dir_all(folder).map_err(Error::io("can't make a workspace"))?;
         let folder = &fs::canonicalize(folder).map_err(Error::io("can't make a workspace"))?;
+        fsutil::sweep(folder);
         let name = |number: u32| format!("{}-{arch}-{number}", &source.hex()[..16]);
         let known = (0..).take_while(|&n| folder.join(name(n)).is_dir());
         let finished = known
@@ -330,7 +331,10 @@ mod tests {
         let root = claim(folder.path(), b"a").root().to_owned();
         fs::create_dir_all(root.join(".s1b-tmp-linux/kernel")).unwrap();
         fs::write(root.join(".s1b-tmp-x"), b"half").unwrap();
+        // Of the count of objects, which is beside the workspaces.
+        fs::write(folder.path().join(".s1b-tmp-y"), b"half").unwrap();
         let again = claim(folder.path(), b"a");
         assert_eq!(fs::read_dir(again.root()).unwrap().count(), 0);
+        assert!(!folder.path().join(".s1b-tmp-y").exists());
     }
 }

@@ -17,7 +17,8 @@ const ARCHIVE: &str = "/v6.x/linux-6.12.3.tar.xz";
 
 /// kbuild's ways, as far as they matter to who may be killed: objects are
 /// written in several steps, each has a `.cmd` that is written after it, and
-/// is made anew where that is not there.
+/// is made anew where that is not there. Tools keep their dates, so that none
+/// looks newer than its `.cmd` only because of the order they were copied in.
 const MAKEFILE: &str = r"VERSION = 6
 PATCHLEVEL = 12
 SUBLEVEL = 3
@@ -37,9 +38,8 @@ arch/x86/boot/bzImage: vmlinux
 	@mkdir -p $(@D)
 	@echo '  BUILD   $@'
 	@cat $(T)/files/bzImage $(objects) >$@
-vmlinux: $(objects)
+vmlinux: $(objects) .tools
 	@echo '  LD      $@'
-	@cp -r $(T)/files/objects/. .
 	@cat $(T)/files/vmlinux $(objects) >$@
 kernel/%.o: $(T)/kernel/%.c .config $$(if $$(wildcard kernel/.$$*.o.cmd),,FORCE)
 	@mkdir -p kernel
@@ -48,6 +48,9 @@ kernel/%.o: $(T)/kernel/%.c .config $$(if $$(wildcard kernel/.$$*.o.cmd),,FORCE)
 	@head -c 200 $< >>$@
 	@tail -c +201 $< >>$@
 	@echo 'cc $<' >kernel/.$*.o.cmd
+.tools:
+	@cp -rp $(T)/files/objects/. .
+	@touch $@
 olddefconfig:
 	@cp $(KCONFIG_CONFIG) $(KCONFIG_CONFIG).old
 	@sort $(KCONFIG_CONFIG).old >$(KCONFIG_CONFIG).tmp
