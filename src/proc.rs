@@ -276,6 +276,27 @@ impl Program {
         pump(&mut child, &command, Chunks::Lines, on_line)
     }
 
+    /// Runs it and hands over both streams in the pieces in which they come.
+    /// An exit status other than 0 is an error with the tail of stderr.
+    ///
+    /// # Errors
+    /// When it can't be started, fails, or we were asked to stop.
+    pub fn pipe(self, mut on_piece: impl FnMut(Stream, &[u8])) -> Result<(), Error> {
+        let command = self.to_string();
+        let mut child = self.spawn(false)?;
+        let mut tail = Tail::default();
+        let status = pump(&mut child, &command, Chunks::Raw, |stream, bytes| {
+            if stream == Stream::Stderr {
+                tail.push_bytes(bytes);
+            }
+            on_piece(stream, bytes);
+        })?;
+        match status.success() {
+            true => Ok(()),
+            false => Err(Error::Failed { command, status, stderr: tail.text() }),
+        }
+    }
+
     #[expect(clippy::disallowed_methods, reason = "this is the one door")]
     #[expect(unsafe_code, reason = "pre_exec is the only way to ask for a parent-death signal")]
     fn spawn(self, piped_stdin: bool) -> Result<Child, Error> {

@@ -31,7 +31,7 @@ fn options<'a>(downloads: &'a Path, state: &'a Path) -> Options<'a> {
         insecure_source: false,
         downloads,
         state,
-        local: None,
+        own: None,
         refresh: false,
         patience: Patience::default(),
     }

@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 use stage1_builder::digest::Digest;
 use stage1_builder::report::{self, Silent};
+use stage1_builder::settings::OwnSource;
 use stage1_builder::source::{self, Error, Options, Patience, Provider, Source, Verified};
 
 const MAKEFILE: &str = "VERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 3\nEXTRAVERSION =\n";
 
 fn fetch(path: &Path, request: &str, store: &Path) -> Result<Source, Error> {
+    let own = OwnSource::Path(path.to_owned());
     let options = Options {
         sources: &[],
         kernel_org_url: "",
@@ -25,7 +27,7 @@ fn fetch(path: &Path, request: &str, store: &Path) -> Result<Source, Error> {
         insecure_source: false,
         downloads: store,
         state: store,
-        local: Some(path),
+        own: Some(&own),
         refresh: false,
         patience: Patience::default(),
     };

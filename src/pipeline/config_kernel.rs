@@ -84,9 +84,9 @@ pub fn config_kernel(
     let finished =
         plan.of(&[Format::Aci]).into_iter().find_map(|aci| store.images().found(&aci.key));
     if let Some(image) = finished
-        && let Some(text) = in_image(&image.file, &settings.release(plan.version)?)?
+        && let Some(text) = in_image(&image.file, &plan.release())?
     {
-        return found(settings, &plan, text, Origin::Image, Vec::new());
+        return Ok(found(&plan, text, Origin::Image, Vec::new()));
     }
     let prepared = prepare(settings, &store, &plan, reporter)?;
     in_workspace(settings, &plan, &prepared, reporter)
@@ -118,15 +118,9 @@ pub fn why(
     Ok((config, Why { asked: who_asked(&layers, &name), findings, explanation }))
 }
 
-fn found(
-    settings: &Settings,
-    plan: &BuildPlan,
-    text: String,
-    origin: Origin,
-    findings: Vec<String>,
-) -> Result<KernelConfig, Error> {
-    let release = settings.release(plan.version)?;
-    Ok(KernelConfig { version: plan.version, release, text, origin, findings })
+fn found(plan: &BuildPlan, text: String, origin: Origin, findings: Vec<String>) -> KernelConfig {
+    let release = plan.release();
+    KernelConfig { version: plan.version, release, text, origin, findings }
 }
 
 /// The file beside the modules, if the image has it.
@@ -156,7 +150,7 @@ fn in_workspace(
     if workspace.kernel_key().as_ref() == Some(&plan.kernel_key)
         && let Ok(text) = fs_err::read_to_string(objects.join(".config"))
     {
-        return found(settings, plan, text, Origin::Build, Vec::new());
+        return Ok(found(plan, text, Origin::Build, Vec::new()));
     }
     let (tree, log) = (workspace.tree(), workspace.root().join("config.log"));
     kernel::check_tools(settings, plan, &tree)?;
@@ -165,10 +159,10 @@ fn in_workspace(
         ..prepared.job(settings, plan, &tree, &log)
     };
     let layers = kernel::asked(plan, &prepared.fixes)?;
-    let text = job.configure(&layers.seed(&settings.suffix), reporter)?;
+    let text = job.configure(&layers.seed(&plan.suffix), reporter)?;
     let outcome = DotConfig::parse(".config", &text)?;
     let findings = findings(&layers, &tree, settings, &outcome)?;
-    found(settings, plan, text, Origin::Made, findings)
+    Ok(found(plan, text, Origin::Made, findings))
 }
 
 fn findings(

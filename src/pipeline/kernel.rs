@@ -49,7 +49,7 @@ impl Prepared {
             objects: compile::OBJECT_FOLDER,
             arch: settings.arch,
             version: plan.version,
-            suffix: &settings.suffix,
+            suffix: &plan.suffix,
             toolchain: &plan.toolchain,
             fixes: &self.fixes,
             launcher: settings.compiler_launcher.as_deref(),
@@ -252,7 +252,7 @@ fn configure(
             reporter.warning(taken);
         }
     }
-    let text = job.configure(&config.seed(&settings.suffix), reporter)?;
+    let text = job.configure(&config.seed(&plan.suffix), reporter)?;
     let outcome = DotConfig::parse(".config", &text)?;
     let findings = if settings.insecure.contains(&Insecure::Kconfig) {
         let tree = Tree::read(job.tree, settings.arch)?;

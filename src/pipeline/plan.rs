@@ -1,5 +1,3 @@
-use std::path::Path;
-
 use crate::compile::{self, Toolchain, Wanted};
 use crate::content;
 use crate::digest::Digest;
@@ -7,7 +5,8 @@ use crate::fsutil::Hold;
 use crate::kconfig;
 use crate::report::Reporter;
 use crate::settings::{
-    Format, Insecure, KernelRequest, KernelVersion, Key, Origin, ProviderName, Settings, Vmlinux,
+    Format, Insecure, KernelRequest, KernelVersion, Key, Origin, OwnSource, ProviderName, Settings,
+    Vmlinux,
 };
 use crate::source::{self, Patch, Patience, Provider, Source};
 use crate::store::Store;
@@ -35,6 +34,8 @@ pub struct BuildPlan {
     pub config: kconfig::Plan,
     /// Whether the kernel has BTF.
     pub btf: bool,
+    /// What `uname -r` says after the version.
+    pub suffix: String,
     /// What compiles it.
     pub toolchain: Toolchain,
     /// Every input of the keys, for people to read.
@@ -48,6 +49,12 @@ pub struct BuildPlan {
 }
 
 impl BuildPlan {
+    /// What `uname -r` says.
+    #[must_use]
+    pub fn release(&self) -> String {
+        format!("{}{}", self.version.release(), self.suffix)
+    }
+
     /// The images of these formats, in their order.
     #[must_use]
     pub fn of(&self, formats: &[Format]) -> Vec<&PlannedImage> {
@@ -82,7 +89,7 @@ pub fn plan(
     let options = places.options(settings, refresh);
     let resolved = source::resolve(request(settings), &options, reporter)?;
     let version = resolved.version;
-    settings.release(version)?;
+    settings.release(version, "")?;
     let config = config(settings, &version)?;
     check_vmlinux(settings, &config)?;
     let toolchain = Toolchain::detect(&wanted(settings, version, &config))?;
@@ -163,7 +170,7 @@ pub(super) struct Places<'a> {
     downloads: std::path::PathBuf,
     state: std::path::PathBuf,
     sources: Vec<Provider>,
-    local: Option<&'a Path>,
+    own: Option<&'a OwnSource>,
 }
 
 impl<'a> Places<'a> {
@@ -176,7 +183,7 @@ impl<'a> Places<'a> {
             downloads: store.downloads(),
             state: store.apt_state(),
             sources: settings.kernel_sources.iter().map(provider).collect(),
-            local: settings.source.as_deref(),
+            own: settings.source.as_ref(),
         }
     }
 
@@ -192,7 +199,7 @@ impl<'a> Places<'a> {
             insecure_source: settings.insecure.contains(&Insecure::Source),
             downloads: &self.downloads,
             state: &self.state,
-            local: self.local,
+            own: self.own,
             refresh,
             patience: Patience::default(),
         }
@@ -250,6 +257,8 @@ struct Parts {
 
 fn assemble(settings: &Settings, parts: Parts) -> Result<BuildPlan, Error> {
     let Parts { version, source, patches, config, toolchain } = parts;
+    settings.release(version, source.mark())?;
+    let suffix = format!("{}{}", settings.suffix, source.mark());
     let fixes = compile::fixes::identity(&toolchain, settings.arch)?;
     let kernel = KernelKey {
         format: KernelKey::FORMAT,
@@ -258,7 +267,7 @@ fn assemble(settings: &Settings, parts: Parts) -> Result<BuildPlan, Error> {
         config: &config,
         fixes,
         toolchain: &toolchain,
-        suffix: &settings.suffix,
+        suffix: &suffix,
         arch: settings.arch.kernel(),
         epoch: settings.source_date_epoch,
         insecure: settings.insecure.iter().map(|option| option.as_str()).collect(),
@@ -272,6 +281,7 @@ fn assemble(settings: &Settings, parts: Parts) -> Result<BuildPlan, Error> {
         patches,
         btf: config.asks_for(BTF),
         inputs,
+        suffix,
         kernel_key,
         images,
         config: config.clone(),

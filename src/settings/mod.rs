@@ -38,7 +38,10 @@ pub use layers::{Given, Origin};
 pub use sources::Sources;
 pub use syntax::{Position, quote};
 pub use table::{BuiltIn, Key, SETTINGS, Setting, nearest_name, reference_markdown};
-pub use value::{Compression, Features, Format, Insecure, ProviderName, UnknownWord, Vmlinux};
+pub use value::{
+    Compression, Features, Format, GitSource, Insecure, OwnSource, ProviderName, UnknownWord,
+    Vmlinux,
+};
 pub use version::{KernelRequest, KernelVersion, NotAVersion, RktVersion, Series};
 
 use crate::digest::Digest;
@@ -101,7 +104,7 @@ pub struct Settings {
     /// What starts each compiler.
     pub compiler_launcher: Option<String>,
     /// A tree or tarball of the user's own.
-    pub source: Option<PathBuf>,
+    pub source: Option<OwnSource>,
     /// The checksum of that tarball. Never there without a source.
     pub source_sha256: Option<Digest>,
     /// Who is asked for a kernel, in this order; never empty.
@@ -156,7 +159,7 @@ impl Settings {
             cache_dir: values.cache_dir()?,
             cc: values.optional(Key::Cc, value::parsed)?,
             compiler_launcher: values.optional(Key::CompilerLauncher, value::parsed)?,
-            source: values.optional_path(Key::Source)?,
+            source: values.own_source()?,
             source_sha256: values.source_sha256()?,
             kernel_sources: values.get(Key::KernelSources, value::providers)?,
             kernel_org_url: values.get(Key::KernelOrgUrl, value::url)?,
@@ -169,7 +172,7 @@ impl Settings {
             source_date_epoch: source_date_epoch(sources)?,
             given: values.given,
         };
-        settings.release(settings.shortest_version())?;
+        settings.release(settings.shortest_version(), "")?;
         Ok(settings)
     }
 
@@ -185,12 +188,13 @@ impl Settings {
         &self.given[key as usize]
     }
 
-    /// What `uname -r` says for this version.
+    /// What `uname -r` says for this version of a source with this mark
+    /// (`source::Revision`), which is empty for a release.
     ///
     /// # Errors
     /// When it is longer than the kernel allows.
-    pub fn release(&self, version: KernelVersion) -> Result<String, Error> {
-        let release = format!("{}{}", version.release(), self.suffix);
+    pub fn release(&self, version: KernelVersion, mark: &str) -> Result<String, Error> {
+        let release = format!("{}{}{mark}", version.release(), self.suffix);
         if release.len() > LONGEST_RELEASE {
             return Err(Error::ReleaseTooLong { release, limit: LONGEST_RELEASE });
         }
@@ -249,6 +253,20 @@ impl Values<'_> {
         Ok(self.optional(key, value::path)?.map(|path| self.anchored(key, path)))
     }
 
+    fn own_source(&self) -> Result<Option<OwnSource>, Error> {
+        let anchored = |path: PathBuf| self.anchored(Key::Source, path);
+        Ok(self.optional(Key::Source, value::own_source)?.map(|source| match source {
+            OwnSource::Path(path) => OwnSource::Path(anchored(path)),
+            OwnSource::Git(git) => match git.folder().map(|folder| anchored(folder.to_owned())) {
+                // A path that is not text was none of a setting's.
+                Some(folder) => {
+                    OwnSource::Git(GitSource { repository: folder.display().to_string(), ..git })
+                }
+                None => OwnSource::Git(git),
+            },
+        }))
+    }
+
     fn paths(&self, key: Key) -> Result<Vec<PathBuf>, Error> {
         let paths = self.get(key, value::paths)?;
         Ok(paths.into_iter().map(|path| self.anchored(key, path)).collect())
@@ -270,12 +288,21 @@ impl Values<'_> {
     /// A checksum of nothing is a mistake that would else pass for a check.
     fn source_sha256(&self) -> Result<Option<Digest>, Error> {
         let digest = self.optional(Key::SourceSha256, value::sha256)?;
-        if digest.is_some() && self.text(Key::Source).is_empty() {
-            let problem = "there is no S1B_SOURCE that it could be the checksum of".to_owned();
-            let instead = Some("set S1B_SOURCE to the tarball".to_owned());
-            return Err(self.wrong(Key::SourceSha256, Wrong { problem, instead }));
-        }
-        Ok(digest)
+        let (problem, instead) = match (&digest, self.own_source()?) {
+            (None, _) | (Some(_), Some(OwnSource::Path(_))) => return Ok(digest),
+            (_, Some(OwnSource::Git(git))) => (
+                "a git repository has none".to_owned(),
+                format!("name the commit: S1B_SOURCE={}#<its whole id>", git.repository),
+            ),
+            (_, None) => match self.get(Key::KernelVersion, value::parsed)? {
+                KernelRequest::Exact(_) => return Ok(digest),
+                request => (
+                    format!("{request} is another tarball tomorrow"),
+                    "name the exact version, or the tarball in S1B_SOURCE".to_owned(),
+                ),
+            },
+        };
+        Err(self.wrong(Key::SourceSha256, Wrong { problem, instead: Some(instead) }))
     }
 }
 

@@ -169,11 +169,12 @@ settings! {
             "Never changes the output.";
     }
     "Source" {
-        Source: "S1B_SOURCE" "source" Some("PATH"), Unset("download"),
-            "A kernel tree or tarball of your own, instead of a download",
-            "";
+        Source: "S1B_SOURCE" "source" Some("PATH|URL#REF"), Unset("download"),
+            "A kernel tree, tarball or git repository of your own choice",
+            "`REPOSITORY#REFERENCE` is a tag, branch or commit of a repository, a URL or a folder; a \
+             checkout's state is in the release that `uname -r` says.";
         SourceSha256: "S1B_SOURCE_SHA256" "source-sha256" Some("HEX"), Unset("no checksum"),
-            "The SHA-256 checksum that the tarball of `S1B_SOURCE` must have",
+            "The SHA-256 checksum that the tarball must have, of `S1B_SOURCE` or of an exact version",
             "";
         KernelSources: "S1B_KERNEL_SOURCES" "kernel-sources" Some("LIST"),
             Text("kernel.org debian"),

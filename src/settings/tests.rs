@@ -287,8 +287,44 @@ fn a_wrong_value_names_its_setting_as_its_origin_does() {
     assert_eq!(error.fault(), Fault::Usage);
     let (problem, _) = refused(&sources().flag(Key::OutDir, ""));
     assert_eq!(problem, "command line: --out-dir: the path is empty");
-    let (problem, _) = refused(&sources().variable("S1B_SOURCE_SHA256", &"0".repeat(64)));
-    assert!(problem.contains("there is no S1B_SOURCE"), "{problem}");
+}
+
+#[test]
+fn a_checksum_is_of_a_tarball_that_stays_what_it_is() {
+    let with = |name: &str, value: &str| {
+        sources().variable("S1B_SOURCE_SHA256", &"0".repeat(64)).variable(name, value)
+    };
+    let (problem, hint) = refused(&with("S1B_KERNEL_VERSION", "6.12"));
+    assert!(problem.ends_with("6.12 is another tarball tomorrow"), "{problem}");
+    assert!(hint.contains("S1B_SOURCE"), "{hint}");
+    let (problem, hint) = refused(&with("S1B_SOURCE", "https://example.org/linux.git"));
+    assert!(problem.ends_with("a git repository has none"), "{problem}");
+    assert!(hint.contains("https://example.org/linux.git#"), "{hint}");
+    for (name, value) in [("S1B_SOURCE", "x.tar.xz"), ("S1B_KERNEL_VERSION", "6.13-rc4")] {
+        assert!(load(&with(name, value)).source_sha256.is_some());
+    }
+}
+
+#[test]
+fn a_source_is_a_path_or_a_state_of_a_repository() {
+    let source = |text: &str| load(&sources().variable("S1B_SOURCE", text)).source.unwrap();
+    let git = |text: &str| match source(text) {
+        OwnSource::Git(GitSource { repository, reference }) => (repository, reference),
+        OwnSource::Path(path) => panic!("{text} is {}", path.display()),
+    };
+    let two = |repository: &str, reference: &str| (repository.to_owned(), reference.to_owned());
+    for path in ["linux", "../linux-6.12.3.tar.xz", "/a:b/linux"] {
+        assert!(matches!(source(path), OwnSource::Path(_)), "{path}");
+    }
+    for url in ["https://example.org/linux", "git@example.org:linux.git", "ssh://example.org/x"] {
+        assert_eq!(git(url), two(url, "HEAD"));
+        assert_eq!(git(&format!("{url}#v6.12")), two(url, "v6.12"));
+    }
+    assert_eq!(git("/src/linux#main~3"), two("/src/linux", "main~3"));
+    assert_eq!(git("file:///src/linux#x"), two("/src/linux", "x"));
+    for wrong in ["#x", "linux#", "https://example.org/x#-x", "https://example.org/linux.tar.xz"] {
+        refused(&sources().variable("S1B_SOURCE", wrong));
+    }
 }
 
 #[test]
@@ -301,8 +337,8 @@ fn a_release_has_at_most_64_characters() {
     let error = with("6.12.100", 57).unwrap_err();
     assert!(error.to_string().ends_with("has 65 characters, more than 64"), "{error}");
     let series = with("6.12", 58).unwrap();
-    assert!(series.release(KernelVersion::new(6, 12, 9)).is_ok());
-    assert!(series.release(KernelVersion::new(6, 12, 10)).is_err());
+    assert!(series.release(KernelVersion::new(6, 12, 9), "").is_ok());
+    assert!(series.release(KernelVersion::new(6, 12, 10), "").is_err());
     assert!(with("6.12", 59 + 1).is_err() && with("stable", 59).is_ok());
 }
 

@@ -375,7 +375,8 @@ pub(super) fn fetch(
         version: package.version.clone(),
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let provenance = Provenance { provider: Provider::Debian, name, digest, verified };
+    let provenance =
+        Provenance { provider: Provider::Debian, name, digest, verified, revision: None };
     record::keep(&path, resolved.version, provenance, None)
 }
 

@@ -1,10 +1,11 @@
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use crate::digest::Digest;
 use crate::http;
 use crate::proc::{self, interrupt};
 use crate::report::{Fault, text};
-use crate::settings::{KernelRequest, KernelVersion};
+use crate::settings::{GitSource, KernelRequest, KernelVersion};
 
 use super::Provider;
 
@@ -124,6 +125,46 @@ pub enum Error {
         /// What was asked for.
         request: KernelRequest,
     },
+    /// A repository that can't be read.
+    #[error("{repository}: {reason}")]
+    Repository {
+        /// Its address or folder.
+        repository: String,
+        /// What git says.
+        reason: String,
+    },
+    /// A repository without such a state.
+    #[error("{}: has no tag, branch or commit '{}'", .state.repository, .state.reference)]
+    NoReference {
+        /// What was asked for.
+        state: GitSource,
+    },
+    /// A state of a repository that could be anything.
+    #[error("{state}: nobody vouches for it: {reason}")]
+    NotVouched {
+        /// What was asked for.
+        state: GitSource,
+        /// The commit that it is now.
+        commit: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A source of the user's that is not what they said.
+    #[error("{path}: has {found}, not {wanted}")]
+    Checksum {
+        /// The tarball.
+        path: PathBuf,
+        /// Its checksum.
+        found: Digest,
+        /// The one that was given.
+        wanted: Digest,
+    },
+    /// A folder, of which no checksum can be known.
+    #[error("{path}: is a folder, which has no checksum")]
+    FolderChecksum {
+        /// The folder.
+        path: PathBuf,
+    },
     /// A local source that is gone or was never given.
     #[error("no local source is given")]
     NoLocal,
@@ -173,12 +214,21 @@ impl Error {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Nobody { reasons, .. } => nobody(reasons),
-            Self::Unknown { .. } | Self::NoPrebuilt { .. } | Self::NotASource { .. } => {
+            Self::Unknown { .. }
+            | Self::NoPrebuilt { .. }
+            | Self::NotASource { .. }
+            | Self::NoReference { .. } => Fault::NotFound,
+            Self::Repository { repository, .. } if Path::new(repository).is_dir() => {
                 Fault::NotFound
             }
             Self::Http(error) => error.fault(),
-            Self::NotAnArchive { .. } | Self::NoKeys { .. } | Self::Apt { .. } => Fault::Network,
+            Self::NotAnArchive { .. }
+            | Self::NoKeys { .. }
+            | Self::Apt { .. }
+            | Self::Repository { .. } => Fault::Network,
             Self::Altered { .. }
+            | Self::Checksum { .. }
+            | Self::NotVouched { .. }
             | Self::PatchWithoutChecksum { .. }
             | Self::NoSignature { .. }
             | Self::KeyNotPinned { .. }
@@ -186,6 +236,7 @@ impl Error {
             Self::PatchChecksum { .. }
             | Self::NotAKeyring { .. }
             | Self::OtherVersion { .. }
+            | Self::FolderChecksum { .. }
             | Self::NoLocal => Fault::Settings,
             Self::Damaged { .. } => Fault::Archive,
             Self::Program(error) => program(error),
@@ -235,6 +286,26 @@ impl Error {
             Self::OtherVersion { found, .. } => {
                 return Some(format!("ask for {found}, or name another source"));
             }
+            Self::Repository { repository, .. } => {
+                return Some(format!(
+                    "`git ls-remote {repository}` must work without asking for a password"
+                ));
+            }
+            Self::NoReference { state } => {
+                return Some(format!(
+                    "`git ls-remote {}` lists tags and branches; a commit is named by its whole id",
+                    state.repository
+                ));
+            }
+            Self::NotVouched { state, commit, .. } => {
+                return Some(format!(
+                    "--source '{}#{commit}' takes that commit and no other; or use \
+                     --insecure-options=source if you trust the server",
+                    state.repository
+                ));
+            }
+            Self::Checksum { .. } => "fetch the tarball again; `sha256sum FILE` gives its checksum",
+            Self::FolderChecksum { .. } => "leave S1B_SOURCE_SHA256 out, or name a tarball",
             Self::NoLocal => "name a folder or tarball in S1B_SOURCE",
             Self::Apt { .. } => {
                 "check `apt-get update`; the archive that apt's sources name must be reachable"

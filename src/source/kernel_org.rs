@@ -18,7 +18,7 @@ use crate::settings::{KernelRequest, KernelVersion, Series};
 
 use super::download::{discard, download, forget};
 use super::gpg::{self, Verdict};
-use super::keys::{CHECKSUM_SIGNERS, Keys, Pin, RELEASE_SIGNERS};
+use super::keys::{self, CHECKSUM_SIGNERS, Keys, RELEASE_SIGNERS};
 use super::releases::{Listed, Releases, checksum_of, newest_named};
 use super::{Archive, Error, Options, Provenance, Provider, Verified, decompress, record};
 use crate::http::{self, Client, Method};
@@ -308,7 +308,7 @@ fn check(
     Ok(result.map(|verified| {
         reporter.finished(Stage::Verify, verified.to_string());
         let name = place.name.clone();
-        Provenance { provider: Provider::KernelOrg, name, digest, verified }
+        Provenance { provider: Provider::KernelOrg, name, digest, verified, revision: None }
     }))
 }
 
@@ -423,43 +423,6 @@ fn persistently(client: &Client, url: &str, reporter: &dyn Reporter) -> Result<V
     })
 }
 
-/// The keys of a role, the user's or the pinned ones.
-fn keys(
-    client: &Client,
-    pins: &'static [Pin],
-    options: &Options,
-    again: bool,
-    reporter: &dyn Reporter,
-) -> Result<Keys, Error> {
-    match options.keyring {
-        Some(path) => Keys::of_user(path),
-        None => {
-            let folder = record::folder(options, Provider::KernelOrg).join("keys");
-            Keys::of_directory(pins, client, options.wkd_url, &folder, again, reporter)
-        }
-    }
-}
-
-/// Asks with the keys that are kept, and once more with fresh ones if the
-/// verdict could be for want of them.
-fn with_keys<T>(
-    client: &Client,
-    pins: &'static [Pin],
-    options: &Options,
-    reporter: &dyn Reporter,
-    ask: impl Fn(&Keys) -> Result<(Verdict, T), Error>,
-) -> Result<(Keys, Verdict, T), Error> {
-    let held = keys(client, pins, options, false, reporter)?;
-    let (verdict, value) = ask(&held)?;
-    let lacking = matches!(verdict, Verdict::Unknown(_) | Verdict::Refused(_));
-    if !lacking || !held.can_be_renewed() {
-        return Ok((held, verdict, value));
-    }
-    let renewed = keys(client, pins, options, true, reporter)?;
-    let (verdict, value) = ask(&renewed)?;
-    Ok((renewed, verdict, value))
-}
-
 /// Keeps a detached signature for later. Whether its key is known at all is
 /// told by trying it on nothing: then it is bad, which is fine here.
 fn signature(
@@ -473,7 +436,7 @@ fn signature(
     let file = scratch.join("signature");
     fs::write(&file, content)?;
     let ask = |keys: &Keys| Ok((gpg::detached(&keys.files, &file, |_| Ok(()))?, ()));
-    let (keys, verdict, ()) = with_keys(client, &RELEASE_SIGNERS, options, reporter, ask)?;
+    let (keys, verdict, ()) = keys::ask(client, &RELEASE_SIGNERS, options, reporter, ask)?;
     match verdict {
         Verdict::Good(_) | Verdict::Bad => Ok(Proof::Signature { file, url: url.to_owned(), keys }),
         Verdict::Unknown(key) => Err(not_pinned(url, key)),
@@ -492,7 +455,7 @@ fn signed_sum(
     reporter: &dyn Reporter,
 ) -> Result<Option<Proof>, Error> {
     let ask = |keys: &Keys| gpg::clear_signed(&keys.files, content);
-    let (keys, verdict, text) = with_keys(client, &CHECKSUM_SIGNERS, options, reporter, ask)?;
+    let (keys, verdict, text) = keys::ask(client, &CHECKSUM_SIGNERS, options, reporter, ask)?;
     let signers = match verdict {
         Verdict::Good(signers) => signers,
         Verdict::Unknown(key) => return Err(not_pinned(url, key)),

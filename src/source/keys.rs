@@ -16,7 +16,8 @@ use crate::digest::Digest;
 use crate::fsutil;
 use crate::report::{Reporter, text};
 
-use super::Error;
+use super::gpg::Verdict;
+use super::{Error, Options, Provider, record};
 use crate::http::{self, Client};
 
 /// A key that we know.
@@ -140,6 +141,43 @@ impl Keys {
     fn accepts(&self, fingerprint: &str) -> bool {
         self.pins.is_none_or(|pins| pins.iter().any(|pin| pin.fingerprint == fingerprint))
     }
+}
+
+/// The keys of a role, the user's or the pinned ones.
+fn of_role(
+    client: &Client,
+    pins: &'static [Pin],
+    options: &Options,
+    again: bool,
+    reporter: &dyn Reporter,
+) -> Result<Keys, Error> {
+    match options.keyring {
+        Some(path) => Keys::of_user(path),
+        None => {
+            let folder = record::folder(options, Provider::KernelOrg).join("keys");
+            Keys::of_directory(pins, client, options.wkd_url, &folder, again, reporter)
+        }
+    }
+}
+
+/// Asks with the keys that are kept, and once more with fresh ones if the
+/// verdict could be for want of them.
+pub(super) fn ask<T>(
+    client: &Client,
+    pins: &'static [Pin],
+    options: &Options,
+    reporter: &dyn Reporter,
+    ask: impl Fn(&Keys) -> Result<(Verdict, T), Error>,
+) -> Result<(Keys, Verdict, T), Error> {
+    let held = of_role(client, pins, options, false, reporter)?;
+    let (verdict, value) = ask(&held)?;
+    let lacking = matches!(verdict, Verdict::Unknown(_) | Verdict::Refused(_));
+    if !lacking || !held.can_be_renewed() {
+        return Ok((held, verdict, value));
+    }
+    let renewed = of_role(client, pins, options, true, reporter)?;
+    let (verdict, value) = ask(&renewed)?;
+    Ok((renewed, verdict, value))
 }
 
 fn keep(pin: &Pin, client: &Client, url: &str, file: &Path, again: bool) -> Result<(), Error> {

@@ -21,7 +21,9 @@ use crate::proc::{self, Program, interrupt};
 use crate::report::{Event, Reporter, Stage, Total, Unit};
 use crate::settings::{KernelRequest, KernelVersion};
 
-use super::{Archive, Error, Options, Provenance, Provider, Source, Verified, decompress};
+use super::{
+    Archive, Error, Options, Provenance, Provider, Revision, Source, Verified, decompress, git,
+};
 
 /// The longest top Makefile that is read, in bytes; 6.12's has 72 kB.
 const MAKEFILE: u64 = 4 << 20;
@@ -71,8 +73,12 @@ pub fn version(path: &Path) -> Result<KernelVersion, Error> {
     } else {
         tarball_version(path)?
     };
+    found.ok_or_else(|| no_makefile(path))
+}
+
+pub(super) fn no_makefile(path: &Path) -> Error {
     let reason = "it has no top Makefile with VERSION, PATCHLEVEL and SUBLEVEL".to_owned();
-    found.ok_or_else(|| Error::NotASource { path: path.to_owned(), reason })
+    Error::NotASource { path: path.to_owned(), reason }
 }
 
 /// Whether a local source is what was asked for. `stable` and the like are
@@ -95,7 +101,7 @@ pub(super) fn check_version(
 
 /// The version in a kernel's top Makefile. An `EXTRAVERSION` other than
 /// `-rcN` is a suffix of somebody's and no part of the version.
-fn makefile_version(text: &str) -> Option<KernelVersion> {
+pub(super) fn makefile_version(text: &str) -> Option<KernelVersion> {
     let value = |name: &str| {
         text.lines()
             .find_map(|line| line.strip_prefix(name)?.trim_start().strip_prefix('=').map(str::trim))
@@ -167,21 +173,42 @@ pub(super) fn fetch(
 ) -> Result<Source, Error> {
     let root = fs::canonicalize(path)?;
     let name = root.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let (provider, verified) = (Provider::Local, Verified::Local);
+    let provider = Provider::Local;
     if !fs::metadata(&root)?.is_dir() {
         let hash = || Ok(Digest::sha256_of_file(&root)?);
         let Known { version, digest, .. } =
-            remembered(&root, tarball_stamp(&root)?, options, hash)?;
-        let provenance = Provenance { provider, name, digest, verified };
+            remembered(&root, tarball_stamp(&root)?, options, hash, |_| None)?;
+        let verified = checked(&root, &digest, options)?;
+        let provenance = Provenance { provider, name, digest, verified, revision: None };
         return Ok(Source::Tarball(Archive { path: root, version, provenance }));
     }
+    if options.sha256.is_some() {
+        return Err(Error::FolderChecksum { path: root });
+    }
     let found = listed(&root, reporter)?;
-    let stamp = listing::stamp(&found);
+    let is_checkout = root.join(".git").exists();
+    let heads = if is_checkout { git::heads(&root, version(&root)?) } else { String::new() };
+    let stamp = stamped(&listing::stamp(&found), &heads);
     let files: Vec<Entry> = found.into_iter().filter_map(entry).collect();
     let hash = || tree_digest(&root, &files, reporter);
-    let Known { version, digest, .. } = remembered(&root, stamp, options, hash)?;
-    let provenance = Provenance { provider, name, digest, verified };
+    let revision = |version| is_checkout.then(|| git::of_checkout(&root, version)).flatten();
+    let Known { version, digest, revision, .. } =
+        remembered(&root, stamp, options, hash, revision)?;
+    let verified = Verified::Local;
+    let provenance = Provenance { provider, name, digest, verified, revision };
     Ok(Source::Tree(LocalTree { root, version, files, provenance }))
+}
+
+/// How a tarball is verified: by its checksum, if one was given.
+fn checked(path: &Path, found: &Digest, options: &Options) -> Result<Verified, Error> {
+    match options.sha256 {
+        None => Ok(Verified::Local),
+        Some(wanted) if wanted == found => Ok(Verified::Checksum),
+        Some(wanted) => {
+            let (path, found, wanted) = (path.to_owned(), found.clone(), wanted.clone());
+            Err(Error::Checksum { path, found, wanted })
+        }
+    }
 }
 
 /// The files of a tree, sorted by path.
@@ -275,12 +302,21 @@ fn tarball_stamp(path: &Path) -> Result<Digest, Error> {
     Ok(hasher.finish())
 }
 
+/// The stamp of a tree that has a place in a history, too.
+fn stamped(files: &Digest, heads: &str) -> Digest {
+    if heads.is_empty() {
+        return files.clone();
+    }
+    Digest::sha256(format!("{} {heads}", files.hex()).as_bytes())
+}
+
 /// What was found out about a source, and the stamp that it had then.
 #[derive(Serialize, Deserialize)]
 struct Known {
     stamp: Digest,
     version: KernelVersion,
     digest: Digest,
+    revision: Option<Revision>,
 }
 
 fn known_path(path: &Path, options: &Options) -> PathBuf {
@@ -298,11 +334,13 @@ fn remembered(
     stamp: Digest,
     options: &Options,
     hash: impl FnOnce() -> Result<Digest, Error>,
+    revision: impl FnOnce(KernelVersion) -> Option<Revision>,
 ) -> Result<Known, Error> {
     if let Some(known) = recall(path, &stamp, options) {
         return Ok(known);
     }
-    let known = Known { stamp, version: version(path)?, digest: hash()? };
+    let version = version(path)?;
+    let known = Known { stamp, version, digest: hash()?, revision: revision(version) };
     kept::write(&known_path(path, options), &known)?;
     Ok(known)
 }

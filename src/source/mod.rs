@@ -19,6 +19,8 @@
 //! <downloads>/debian-prebuilt/6.1.json              which packages were meant, for a day
 //! <downloads>/patches/<sha256>.patch                a patch by URL, named by its checksum
 //! <downloads>/debian/.linux-source-6.12_<version>.tmp/   a package under way; the next run clears it
+//! <downloads>/git/linux-<commit>.tar.zst[.json]     a state of a repository, as `git archive` writes it
+//! <downloads>/git/<hash>.json                       which commit a name meant, for a day
 //! <downloads>/local/<hash>.json                     digest of a local source, by its files' dates and sizes
 //! <downloads>/resolved/<hash>.json                  which version was meant, for a day
 //! <state>/                                          package lists of our own, apt's system state is not touched
@@ -33,13 +35,15 @@
 //!
 //! Archives of kernel.org by an OpenPGP signature of a pinned key or of the
 //! user's keyring, or by a checksum that the user gave; Debian's by apt's own
-//! chain; a local source because the user named it. See [`Verified`].
+//! chain; a repository's state by its commit's id or its signed tag; a local
+//! source because the user named it. See [`Verified`].
 
 mod debian;
 pub mod decompress;
 mod download;
 mod error;
 mod extra;
+mod git;
 mod gpg;
 mod kernel_org;
 mod keys;
@@ -59,12 +63,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::Digest;
 use crate::report::{Fault, Reporter, Stage, text};
-use crate::settings::{KernelRequest, KernelVersion};
+use crate::settings::{KernelRequest, KernelVersion, OwnSource};
 
 pub use crate::http::Patience;
 pub use debian::{Package, Prebuilt, PrebuiltRequest, prebuilt};
 pub use error::Error;
 pub use extra::{patch_file, patch_url};
+pub use git::Revision;
 pub use local::{LocalTree, folder_digest};
 pub use offers::{Offer, offers};
 pub use patch::{Outcome, Patch, PatchError, Pristine, apply_series};
@@ -91,6 +96,9 @@ pub enum Provider {
     /// A folder or tarball of the user's.
     #[serde(rename = "local")]
     Local,
+    /// A git repository that the user names.
+    #[serde(rename = "git")]
+    Git,
 }
 
 impl fmt::Display for Provider {
@@ -99,12 +107,13 @@ impl fmt::Display for Provider {
             Self::KernelOrg => "kernel.org",
             Self::Debian => "debian",
             Self::Local => "local",
+            Self::Git => "git",
         })
     }
 }
 
-/// One word of `S1B_KERNEL_SOURCES`. `local` is none: it is chosen by naming
-/// a folder or tarball.
+/// One word of `S1B_KERNEL_SOURCES`. `local` and `git` are none: they are
+/// chosen by naming a folder, tarball or repository.
 impl FromStr for Provider {
     type Err = String;
 
@@ -142,8 +151,8 @@ pub struct Options<'a> {
     pub downloads: &'a Path,
     /// The folder for apt's lists when the system's can't be used.
     pub state: &'a Path,
-    /// A folder or tarball to use instead of asking anybody.
-    pub local: Option<&'a Path>,
+    /// What to use instead of asking anybody.
+    pub own: Option<&'a OwnSource>,
     /// Look again, even if the answer is less than a day old.
     pub refresh: bool,
     /// How long to wait for servers.
@@ -177,6 +186,8 @@ pub enum Verified {
     },
     /// By a checksum that the user gave.
     Checksum,
+    /// By the commit's whole id, which the user gave.
+    Commit,
     /// By apt, from the distribution's signed lists.
     DistributionArchive {
         /// The package's name.
@@ -196,6 +207,7 @@ impl fmt::Display for Verified {
             Self::OpenPgp { fingerprint } => write!(f, "signed by {fingerprint}"),
             Self::SignedChecksum { fingerprint } => write!(f, "checksum signed by {fingerprint}"),
             Self::Checksum => f.write_str("has the checksum that was given"),
+            Self::Commit => f.write_str("is the commit that was asked for"),
             Self::DistributionArchive { package, version } => {
                 write!(f, "from the signed archive, {package} {version}")
             }
@@ -217,6 +229,9 @@ pub struct Provenance {
     pub digest: Digest,
     /// How it was verified.
     pub verified: Verified,
+    /// Where in a history it is, if it is from one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<Revision>,
 }
 
 /// A whole and verified tarball. Read only.
@@ -258,6 +273,13 @@ impl Source {
         }
     }
 
+    /// What its release says after version and suffix: nothing, but for what
+    /// is between two versions.
+    #[must_use]
+    pub fn mark(&self) -> &str {
+        self.provenance().revision.as_ref().map_or("", |revision| &revision.mark)
+    }
+
     /// SHA-256 of its content.
     #[must_use]
     pub fn digest(&self) -> &Digest {
@@ -277,7 +299,10 @@ pub fn resolve(
     options: &Options,
     reporter: &dyn Reporter,
 ) -> Result<Resolved, Error> {
-    if let Some(path) = options.local {
+    if let Some(OwnSource::Git(source)) = options.own {
+        return git::resolve(source, request, options, reporter);
+    }
+    if let Some(OwnSource::Path(path)) = options.own {
         let version = local::known_version(path, options)?;
         local::check_version(path, version, request)?;
         return Ok(Resolved { version, provider: Provider::Local, package: None });
@@ -340,7 +365,7 @@ fn ask(
             Provider::KernelOrg => kernel_org::find(request, options, reporter)
                 .map(|version| Resolved { version, provider, package: None }),
             Provider::Debian => debian::find(request, options, reporter),
-            Provider::Local => Err(Error::NoLocal),
+            Provider::Local | Provider::Git => Err(Error::NoLocal),
         };
         match found {
             Ok(resolved) => {
@@ -377,7 +402,10 @@ pub fn fetch(
             kernel_org::fetch(resolved.version, options, reporter).map(Source::Tarball)
         }
         Provider::Debian => debian::fetch(resolved, options, reporter).map(Source::Tarball),
-        Provider::Local => local::fetch(options.local.ok_or(Error::NoLocal)?, options, reporter),
+        Provider::Local | Provider::Git => match options.own.ok_or(Error::NoLocal)? {
+            OwnSource::Path(path) => local::fetch(path, options, reporter),
+            OwnSource::Git(source) => git::fetch(source, options, reporter).map(Source::Tarball),
+        },
     };
     // The next run asks again, and may find it elsewhere.
     let elsewhere = |error: &Error| matches!(error.fault(), Fault::Network | Fault::NotFound);
@@ -394,7 +422,7 @@ pub fn fetch(
 /// When the records or the user's keyring can't be read.
 pub fn is_here(resolved: &Resolved, options: &Options) -> Result<bool, Error> {
     match resolved.provider {
-        Provider::Local => Ok(true),
+        Provider::Local | Provider::Git => Ok(true),
         provider => Ok(record::find(options, provider, resolved.version)?.is_some()),
     }
 }

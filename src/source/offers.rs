@@ -117,6 +117,6 @@ fn listed(
             let offer = |(version, package)| Offer { package: Some(package), ..plain(version) };
             Ok(listed.filter(|(version, _)| fits(version)).map(offer).collect())
         }
-        Provider::Local => Ok(Vec::new()),
+        Provider::Local | Provider::Git => Ok(Vec::new()),
     }
 }

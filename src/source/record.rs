@@ -107,6 +107,17 @@ pub(super) fn at(path: &Path) -> Option<Archive> {
     whole.then(|| Archive { path: path.to_owned(), version, provenance })
 }
 
+/// The archive at this very path, as [`at`], and whether it was signed by a
+/// key that counts with these options.
+pub(super) fn signed(path: &Path, options: &Options) -> Result<Option<(Archive, bool)>, Error> {
+    let Some(archive) = at(path) else { return Ok(None) };
+    let keyring = keys::fingerprint_of_file(options.keyring)?;
+    let record = kept::read::<Record>(&record_path(path));
+    let is_signed = matches!(archive.provenance.verified, Verified::OpenPgp { .. });
+    let counts = record.is_some_and(|record| counts(&record, options, keyring.as_ref()));
+    Ok(Some((archive, is_signed && counts)))
+}
+
 /// The versions of a provider whose archives are there.
 pub(super) fn kept(options: &Options, provider: Provider) -> Vec<KernelVersion> {
     let entries = fs::read_dir(folder(options, provider)).into_iter().flatten().flatten();
@@ -125,7 +136,7 @@ fn counts(record: &Record, options: &Options, keyring: Option<&Digest>) -> bool 
     match &record.provenance.verified {
         Verified::Unverified => options.insecure_source,
         Verified::Checksum => options.sha256.is_some(),
-        Verified::DistributionArchive { .. } | Verified::Local => true,
+        Verified::DistributionArchive { .. } | Verified::Local | Verified::Commit => true,
         Verified::OpenPgp { .. } | Verified::SignedChecksum { .. } => {
             record.keyring.is_none() || record.keyring.as_ref() == keyring
         }

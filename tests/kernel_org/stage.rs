@@ -99,7 +99,7 @@ impl Stage {
             insecure_source: false,
             downloads: &downloads,
             state: &state,
-            local: None,
+            own: None,
             refresh: false,
             patience: Patience {
                 contact: Duration::from_secs(2),

@@ -231,7 +231,7 @@ fn missing(what: &'static str, path: &Path, why: String, hint: &str) -> Error {
 
 fn part(what: &str, digest: Digest) -> Provenance {
     let (provider, verified) = (Provider::Local, Verified::Local);
-    Provenance { provider, name: what.to_owned(), digest, verified }
+    Provenance { provider, name: what.to_owned(), digest, verified, revision: None }
 }
 
 /// The modules of a release in a folder that is theirs, or holds that.

@@ -274,7 +274,7 @@ fn one(
     record::keep(
         &path,
         version,
-        Provenance { provider: Provider::Debian, name, digest, verified },
+        Provenance { provider: Provider::Debian, name, digest, verified, revision: None },
         None,
     )
 }

@@ -146,7 +146,8 @@ fn sweep(store: &Store) {
         containers.join("blobs/sha256"),
         containers.join("names"),
     ];
-    for folder in folders {
+    let downloads = fs::read_dir(store.downloads()).into_iter().flatten().flatten();
+    for folder in folders.into_iter().chain(downloads.map(|entry| entry.path())) {
         fsutil::sweep(&folder);
         for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
             let path = entry.path();
