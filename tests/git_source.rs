@@ -174,6 +174,23 @@ fn the_state_of_a_checkout_is_in_the_release() {
 }
 
 #[test]
+fn a_checkout_that_ignores_its_kernel_is_a_folder_like_any_other() {
+    let store = tempfile::tempdir().unwrap();
+    let tree = store.path().join("linux");
+    fs::create_dir_all(tree.join("kernel")).unwrap();
+    for (name, text) in [("Makefile", MAKEFILE), ("kernel/fork.c", "int x;"), (".gitignore", "/*")]
+    {
+        fs::write(tree.join(name), text).unwrap();
+    }
+    Program::new("git").args(["init", "--quiet"]).arg(&tree).run().unwrap();
+    let Source::Tree(found) = Asked::new(&store).fetch(&OwnSource::Path(tree)).unwrap() else {
+        panic!("no tree");
+    };
+    assert_eq!(found.files.len(), 3);
+    assert_eq!(found.provenance.revision, None, "there is no commit");
+}
+
+#[test]
 fn a_commit_of_a_server_is_taken_by_its_id_and_kept() {
     let (history, store) = (History::new(), tempfile::tempdir().unwrap());
     let (id, asked) = (history.id("main~1"), Asked::new(&store));

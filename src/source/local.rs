@@ -230,7 +230,10 @@ fn listed(root: &Path, reporter: &dyn Reporter) -> Result<Vec<Listed>, Error> {
         }
         None => None,
     };
-    let Some(paths) = listed else { return walked(root) };
+    // Debian's tarballs have a `.gitignore` that is for Debian's own
+    // repository, and ignores the whole kernel.
+    let is_kernel = |paths: &Vec<PathBuf>| paths.iter().any(|path| path == Path::new("Makefile"));
+    let Some(paths) = listed.filter(is_kernel) else { return walked(root) };
     // What is tracked but gone has no stamp.
     let stamped = |path: PathBuf| {
         let stamp = Stamp::of(&root.join(&path)).ok()?;
