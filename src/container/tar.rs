@@ -121,15 +121,17 @@ impl<R: Source> Archive<R> {
                 b'L' => extended.path = Some(self.long_name(header.entry_size()?)?),
                 b'K' => extended.target = Some(self.long_name(header.entry_size()?)?),
                 // Said of all entries: comments, in practice. And a label.
-                b'g' | b'V' => self.begin(header.entry_size()?),
+                b'g' | b'V' => self.begin(header.entry_size()?)?,
                 _ => return self.entry(header, extended).map(Some),
             }
         }
     }
 
-    fn begin(&mut self, size: u64) {
+    fn begin(&mut self, size: u64) -> io::Result<()> {
+        let padded = size.checked_next_multiple_of(BLOCK as u64);
+        self.padding = padded.ok_or_else(|| damaged("a size is too big"))? - size;
         self.left = size;
-        self.padding = size.next_multiple_of(BLOCK as u64) - size;
+        Ok(())
     }
 
     /// A header's block; `None` for a block of zeros or the file's end.
@@ -155,7 +157,7 @@ impl<R: Source> Archive<R> {
         if size > MOST_EXTENDED {
             return Err(damaged("an extended header of more than 1 MiB"));
         }
-        self.begin(size);
+        self.begin(size)?;
         let mut bytes = vec![0; size as usize];
         self.read_exact(&mut bytes)?;
         Ok(bytes)
@@ -179,7 +181,7 @@ impl<R: Source> Archive<R> {
             Kind::File => extended.size.map_or_else(|| header.entry_size(), Ok)?,
             _ => 0,
         };
-        self.begin(size);
+        self.begin(size)?;
         let own = || header.link_name_bytes().unwrap_or_default().into_owned();
         Ok(Entry {
             path,
@@ -371,6 +373,10 @@ mod tests {
         let mut long = Vec::new();
         long.extend(header("x", b'L', 8 << 30).as_bytes());
         assert!(refused(&long).contains("1 MiB"));
+        let mut endless = Vec::new();
+        add(&mut endless, "x", b'x', &record("size", u64::MAX.to_string().as_bytes()));
+        add(&mut endless, "x", b'0', b"");
+        assert!(refused(&endless).contains("too big"));
         let mut wrong = header("x", b'0', 0).as_bytes().to_vec();
         wrong[0] ^= 1;
         assert!(refused(&wrong).contains("checksum"));
