@@ -408,6 +408,17 @@ fn blocks_without_end_are_survived() {
 }
 
 #[test]
+fn macros_that_multiply_are_left_alone() {
+    let many = |of: usize| format!("M{}={}\n", of + 1, format!("$(M{of})").repeat(500));
+    let macros: String = (0..7).map(many).collect();
+    let folder =
+        tree(&[("Kconfig", &format!("M0=\n{macros}source \"x$(M6)\"\nsource \"x$(M1)\"\n"))]);
+    let tree = Tree::read(folder.path(), Arch::X86_64).unwrap();
+    let unread: Vec<_> = tree.unread.iter().map(|(_, why)| why.as_str()).collect();
+    assert_eq!(unread, ["x$(M6) has an unknown macro", "x is not there"]);
+}
+
+#[test]
 fn a_tree_without_a_top_file_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let error = Tree::read(folder.path(), Arch::X86_64).unwrap_err();

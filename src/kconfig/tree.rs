@@ -22,6 +22,8 @@ use crate::settings::Arch;
 
 /// A macro that expands to more is left alone.
 pub(super) const LARGEST_TEXT: usize = 16 << 10;
+/// A text with more macros in it, and in those, is left alone.
+const MOST_EXPANSIONS: u32 = 10_000;
 
 /// A line of a file of the tree.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -162,10 +164,10 @@ impl Tree {
     /// The text with its `$(NAME)` and `$NAME` replaced; `None` when one of
     /// them is not known without running something.
     pub(super) fn expand(&self, text: &str) -> Option<String> {
-        self.expand_at(text, 0)
+        self.expand_at(text, 0, &mut { MOST_EXPANSIONS })
     }
 
-    fn expand_at(&self, text: &str, depth: usize) -> Option<String> {
+    fn expand_at(&self, text: &str, depth: usize, left: &mut u32) -> Option<String> {
         if !text.contains('$') {
             return Some(text.to_owned());
         }
@@ -176,7 +178,9 @@ impl Tree {
             rest = &rest[dollar..];
             let (name, length) = variable_at(rest)?;
             let value = self.variables.get(name).filter(|_| depth < 8)?;
-            result.push_str(&self.expand_at(value, depth + 1)?);
+            // Macros of macros of nothing grow no text, but take for ever.
+            *left = left.checked_sub(1)?;
+            result.push_str(&self.expand_at(value, depth + 1, left)?);
             rest = &rest[length..];
             if result.len() > LARGEST_TEXT {
                 return None;
