@@ -3,7 +3,7 @@
 //! (`--format dir`).
 
 use std::io::{self, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use fs_err as fs;
 use rustix::fs::{AtFlags, CWD, RenameFlags, Timespec, Timestamps, renameat_with, utimensat};
@@ -85,12 +85,19 @@ pub(super) fn unpack_archive(archive: impl Read, top: &Path) -> Result<(), Error
         if !entry.unpack_in(top).map_err(Error::Write)? {
             return Err(Error::Escape { path: path.display().to_string() });
         }
+        let path = below(top, &path);
         match entry.header().entry_type() {
-            tar::EntryType::Directory => folders.push(top.join(path)),
-            _ => set_time(&top.join(path), epoch)?,
+            tar::EntryType::Directory => folders.push(path),
+            _ => set_time(&path, epoch)?,
         }
     }
     folders.iter().rev().try_for_each(|folder| set_time(folder, epoch))
+}
+
+/// Where an entry was unpacked: what an archive has as `/x`, lies at `x`.
+fn below(top: &Path, path: &Path) -> PathBuf {
+    let names = path.components().filter(|part| matches!(part, Component::Normal(_)));
+    names.fold(top.to_owned(), |path, name| path.join(name))
 }
 
 /// Lays a packed image out at `into`, as [`write_dir`] does with one that is
@@ -209,6 +216,28 @@ mod tests {
         rootfs.insert_bytes("usr/bin/tool", b"#!".as_slice(), true).unwrap();
         rootfs.insert_symlink("bin", "usr/bin").unwrap();
         (manifest, rootfs)
+    }
+
+    #[test]
+    fn no_name_in_an_archive_is_one_of_the_hosts() {
+        let folder = tempfile::tempdir().unwrap();
+        let (beside, into) = (folder.path().join("beside"), folder.path().join("into"));
+        fs::write(&beside, "as it was").unwrap();
+        let written = fs::metadata(&beside).unwrap().modified().unwrap();
+        let mut header = tar::Header::new_gnu();
+        let name = beside.to_str().unwrap();
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        header.set_mode(0o644);
+        header.set_mtime(5);
+        header.set_size(1);
+        header.set_cksum();
+        let mut archive = tar::Builder::new(Vec::new());
+        archive.append(&header, &b"x"[..]).unwrap();
+        unpack_archive(archive.into_inner().unwrap().as_slice(), &into).unwrap();
+        assert_eq!(fs::read_to_string(&beside).unwrap(), "as it was");
+        assert_eq!(fs::metadata(&beside).unwrap().modified().unwrap(), written);
+        let laid = fs::metadata(below(&into, &beside)).unwrap();
+        assert_eq!(laid.modified().unwrap(), SystemTime::UNIX_EPOCH + Duration::from_secs(5));
     }
 
     #[test]
