@@ -53,6 +53,9 @@ pub(super) fn check_release(image: &Path, release: &str) -> Result<(), Error> {
     }
 }
 
+/// The longest configuration that is believed; real ones have 300 KB.
+const MOST_CONFIG: u64 = 16 << 20;
+
 /// What a kernel with rkt's reboot change says before it restarts
 /// (`kernel/reboot.c`).
 pub const REBOOT_TEXT: &str = "<rkt: obligatory restart>";
@@ -77,8 +80,9 @@ pub fn own_config(vmlinux: &[u8]) -> Option<String> {
     let needles = Needles::new(&[MARK]).ok()?;
     let start = needles.position(vmlinux)? + MARK.len();
     let mut text = String::new();
-    flate2::read::GzDecoder::new(&vmlinux[start..]).read_to_string(&mut text).ok()?;
-    Some(text)
+    let packed = flate2::read::GzDecoder::new(&vmlinux[start..]);
+    packed.take(MOST_CONFIG + 1).read_to_string(&mut text).ok()?;
+    Some(text).filter(|text| text.len() as u64 <= MOST_CONFIG)
 }
 
 #[cfg(test)]
@@ -104,15 +108,22 @@ mod tests {
         assert!(matches!(check_release(&image, "6.12-x"), Err(Error::Release { .. })));
     }
 
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        io::Write::write_all(&mut packed, bytes).unwrap();
+        packed.finish().unwrap()
+    }
+
     #[test]
     fn a_kernel_tells_its_configuration_and_whether_it_restarts() {
-        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        io::Write::write_all(&mut packed, b"CONFIG_A=y\n").unwrap();
-        let parts = [b"ELF IKCFG_ST".to_vec(), packed.finish().unwrap(), b"IKCFG_ED x".to_vec()];
+        let packed = gzip(b"CONFIG_A=y\n");
+        let parts = [b"ELF IKCFG_ST".to_vec(), packed, b"IKCFG_ED x".to_vec()];
         let kernel = [parts.concat(), REBOOT_TEXT.as_bytes().to_vec()].concat();
         assert_eq!(own_config(&kernel).as_deref(), Some("CONFIG_A=y\n"));
         assert!(restarts(kernel.as_slice()).unwrap());
         assert_eq!(own_config(b"IKCFG_ST and no more"), None);
+        let endless = [b"IKCFG_ST".to_vec(), gzip(&vec![b'\n'; 17 << 20])].concat();
+        assert_eq!(own_config(&endless), None);
         assert!(!restarts(&b"reboot: System halted"[..]).unwrap());
     }
 
