@@ -49,30 +49,37 @@ fn payload(image: &[u8]) -> Option<&[u8]> {
 }
 
 /// Every packed kernel ends with the length that it has unpacked (gzip's own
-/// trailer, or what `scripts/Makefile.lib` appends).
+/// trailer, or what `scripts/Makefile.lib` appends). No more is unpacked than
+/// that, or than a kernel can have.
 fn unpack(payload: &[u8]) -> Option<Vec<u8>> {
+    let length = word(payload, payload.len().checked_sub(4)?)?;
+    if u64::from(length) > MOST {
+        return None;
+    }
     let kernel = match payload.strip_prefix(&LZ4) {
-        Some(blocks) => unpack_lz4(blocks)?,
+        Some(blocks) => unpack_lz4(blocks, length as usize)?,
         None => {
             let (_, plain) = decompress::decoder(std::io::Cursor::new(payload.to_vec())).ok()?;
             let mut kernel = Vec::new();
             // Some decoders take the length for damage, when all is done.
-            _ = plain.take(MOST).read_to_end(&mut kernel);
+            _ = plain.take(u64::from(length) + 1).read_to_end(&mut kernel);
             kernel
         }
     };
-    let length = word(payload, payload.len().checked_sub(4)?)?;
     (kernel.len() == length as usize).then_some(kernel)
 }
 
 /// Blocks with their lengths before them; four bytes are left at the end.
-fn unpack_lz4(mut blocks: &[u8]) -> Option<Vec<u8>> {
+fn unpack_lz4(mut blocks: &[u8], most: usize) -> Option<Vec<u8>> {
     let mut kernel = Vec::new();
     let mut plain = vec![0; LZ4_BLOCK];
     while blocks.len() > 4 {
         let length = word(blocks, 0)? as usize;
         let block = blocks.get(4..4_usize.checked_add(length)?)?;
         let count = lz4_flex::block::decompress_into(block, &mut plain).ok()?;
+        if kernel.len() + count > most {
+            return None;
+        }
         kernel.extend_from_slice(&plain[..count]);
         blocks = &blocks[4 + length..];
     }
@@ -80,7 +87,7 @@ fn unpack_lz4(mut blocks: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Whether an ELF file (of 64 bits, little-endian) has the note.
-fn has_pvh_entry(elf: &[u8]) -> bool {
+pub(super) fn has_pvh_entry(elf: &[u8]) -> bool {
     let headers = || -> Option<(usize, usize, usize)> {
         if elf.get(..6)? != b"\x7fELF\x02\x01" {
             return None;
@@ -194,6 +201,20 @@ mod tests {
         assert_eq!(uncompressed(&image(&lz4(&elf(&note(1))))), None);
         assert_eq!(uncompressed(&image(b"not packed at all")), None);
         assert_eq!(uncompressed(b"MZ"), None);
+    }
+
+    #[test]
+    fn no_more_is_unpacked_than_the_image_says() {
+        let kernel = elf(&note(PVH_NOTE));
+        let mut packed = lz4(&kernel);
+        let block = packed[4..packed.len() - 4].to_vec();
+        packed.splice(4..4, block.repeat(3));
+        let at = packed.len() - 4;
+        assert_eq!(kernel_proper(&image(&packed)), None);
+        packed[at..].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert_eq!(kernel_proper(&image(&packed)), None);
+        packed[at..].copy_from_slice(&(4 * kernel.len() as u32).to_le_bytes());
+        assert_eq!(kernel_proper(&image(&packed)), Some(kernel.repeat(4)));
     }
 
     proptest! {
