@@ -37,7 +37,7 @@ pub(super) struct Console {
 }
 
 impl Console {
-    fn take(&mut self, bytes: &[u8]) -> Option<String> {
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Option<String> {
         let excess = (self.tail.len() + bytes.len()).saturating_sub(KEPT);
         self.tail.drain(..excess.min(self.tail.len()));
         self.tail.extend(&bytes[bytes.len().saturating_sub(KEPT)..]);
@@ -65,7 +65,7 @@ impl Console {
     }
 
     /// What was kept, as text that no terminal obeys.
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         let (one, other) = self.tail.as_slices();
         plain(&String::from_utf8_lossy(&[one, other].concat()))
     }
@@ -77,6 +77,11 @@ fn without_time(line: &str) -> &str {
         Some((time, rest)) if time.trim().bytes().all(|b| b.is_ascii_digit() || b == b'.') => rest,
         _ => line,
     }
+}
+
+/// What somebody in the guest says, as text that no terminal obeys.
+pub(super) fn said(bytes: &[u8]) -> String {
+    plain(&String::from_utf8_lossy(bytes))
 }
 
 /// Without escape sequences' first bytes and carriage returns.
@@ -140,6 +145,11 @@ impl Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_guest_says_moves_no_cursor() {
+        assert_eq!(said(b"no \x1b[2Juser\r 'x'\xff\n"), "no [2Juser 'x'\u{fffd}\n");
+    }
 
     #[test]
     fn the_first_fatal_line_is_found_however_it_comes() {

@@ -21,7 +21,7 @@ use crate::fsutil::{self, Lock};
 use crate::proc::interrupt;
 
 use super::run::Request;
-use super::{End, Error, Machine, RunFolder, folder};
+use super::{End, Error, Machine, RunFolder, console, folder};
 
 const SOCKET: &str = "enter.sock";
 const RECORD: &str = "run.json";
@@ -262,7 +262,7 @@ fn listen(mut door: UnixStream, mut visit: Visit) -> Result<End, Error> {
             }
             (Kind::Failed, [kind, text @ ..]) => {
                 let failure = Failure::from_byte(*kind).unwrap_or(Failure::Init);
-                return Ok(End::NotStarted(failure, String::from_utf8_lossy(text).into_owned()));
+                return Ok(End::NotStarted(failure, console::said(text)));
             }
             _ => {}
         }

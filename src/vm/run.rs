@@ -14,7 +14,7 @@ use stage1_builder_guest::wire::{self, Ending, Failure, Kind};
 use crate::proc::{Program, Running, interrupt};
 
 use super::arguments::{PORTS, Sockets, Wiring, arguments};
-use super::console::Watch;
+use super::console::{self, Watch};
 use super::{End, Error, Machine, Outcome, RunFolder, enter, initramfs, shares, streams};
 
 /// How often a wait looks whether we are asked to stop.
@@ -203,9 +203,8 @@ fn forward(requests: Receiver<Request>, tell: Sender<Happening>) {
 fn listen(mut control: UnixStream, tell: Sender<Happening>) {
     std::thread::spawn(move || {
         while let Ok(Some(frame)) = wire::read_frame(&mut control) {
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             let happening = match (frame.kind, frame.bytes.as_slice()) {
-                (Kind::Hello, release) => Happening::Hello(text(release)),
+                (Kind::Hello, release) => Happening::Hello(console::said(release)),
                 (Kind::Started, _) => Happening::Started,
                 (Kind::Ended, bytes) => match Ending::from_bytes(bytes) {
                     Some(ending) => Happening::Ended(ending),
@@ -213,7 +212,7 @@ fn listen(mut control: UnixStream, tell: Sender<Happening>) {
                 },
                 (Kind::Failed, [kind, rest @ ..]) => {
                     let failure = Failure::from_byte(*kind).unwrap_or(Failure::Init);
-                    Happening::Failed(failure, text(rest))
+                    Happening::Failed(failure, console::said(rest))
                 }
                 _ => continue,
             };
