@@ -113,7 +113,8 @@ pub(super) fn makefile_version(text: &str) -> Option<KernelVersion> {
         return None;
     }
     let candidate = value("EXTRAVERSION").and_then(|extra| extra.strip_prefix("-rc"));
-    Some(match candidate.and_then(|number| number.parse().ok()) {
+    let candidate = candidate.and_then(|number| number.parse().ok());
+    Some(match candidate.filter(|&number| number > 0) {
         Some(candidate) => KernelVersion::release_candidate(major, minor, candidate),
         None => KernelVersion::new(major, minor, number("SUBLEVEL")?),
     })
@@ -315,7 +316,7 @@ fn stamped(files: &Digest, heads: &str) -> Digest {
 
 /// What was found out about a source, and the stamp that it had then.
 #[derive(Serialize, Deserialize)]
-struct Known {
+pub(super) struct Known {
     stamp: Digest,
     version: KernelVersion,
     digest: Digest,

@@ -41,7 +41,10 @@ fn names(root: &Path) -> Vec<String> {
 fn the_version_is_in_the_makefile() {
     let candidate = "VERSION = 6\nPATCHLEVEL = 13\nSUBLEVEL = 0\nEXTRAVERSION = -rc4\n";
     let custom = "VERSION=4\nPATCHLEVEL=4\nSUBLEVEL=178\nEXTRAVERSION=-mine\n";
-    for (text, expected) in [(MAKEFILE, "6.12.117"), (candidate, "6.13-rc4"), (custom, "4.4.178")] {
+    let none = "VERSION = 6\nPATCHLEVEL = 13\nSUBLEVEL = 0\nEXTRAVERSION = -rc0\n";
+    for (text, expected) in
+        [(MAKEFILE, "6.12.117"), (candidate, "6.13-rc4"), (none, "6.13.0"), (custom, "4.4.178")]
+    {
         assert_eq!(makefile_version(text), Some(expected.parse().unwrap()));
     }
     for text in ["", "VERSION = 1.2.3\n", "VERSION = 6\nPATCHLEVEL = 1\n", "all:\n\tcc x.c\n"] {
