@@ -14,6 +14,8 @@
 
 pub mod digest;
 pub mod fsutil;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod http;
 pub mod kept;
 pub mod listing;

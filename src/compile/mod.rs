@@ -28,6 +28,8 @@ mod depmod;
 mod error;
 mod failure;
 pub mod fixes;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod headers;
 mod job;
 mod make;

@@ -106,7 +106,7 @@ impl FromStr for ToolVersion {
 
 /// The first dotted number outside of parentheses, where distributions put
 /// their own: `gcc (Debian 12.2.0-14) 12.2.0`.
-fn version_in(line: &str) -> Option<ToolVersion> {
+pub(super) fn version_in(line: &str) -> Option<ToolVersion> {
     let mut depth = 0_u32;
     let outside: String = line
         .chars()

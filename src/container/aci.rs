@@ -101,7 +101,7 @@ pub(super) fn provide(
     Ok(Container { id: record.id, name, rootfs: slot.rootfs(), process: record.process })
 }
 
-fn unpack(
+pub(super) fn unpack(
     path: &Path,
     what: &str,
     file: std::fs::File,

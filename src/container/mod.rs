@@ -33,6 +33,8 @@ mod archive;
 mod blobs;
 mod credentials;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod images;
 mod kernel;
 mod layer;

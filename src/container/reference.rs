@@ -106,7 +106,7 @@ impl Root {
 
 /// An App Container Image has a `manifest` and a `rootfs` and no more, so its
 /// first entry tells.
-fn is_aci(path: &Path) -> Result<bool, Error> {
+pub(super) fn is_aci(path: &Path) -> Result<bool, Error> {
     if path.extension().is_some_and(|extension| extension == "aci") {
         return Ok(true);
     }

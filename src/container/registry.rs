@@ -429,6 +429,32 @@ impl Challenge {
     }
 }
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing {
+    //! What is tried with a registry's headers. See [`crate::fuzzing`].
+
+    use super::{Challenge, Known, encoded, host_of, is_local};
+
+    /// `WWW-Authenticate`, and the address that is in it.
+    pub(in crate::container) fn headers(text: &str) {
+        if let Some(challenge) = Challenge::parse(text) {
+            let inside = |(_, value): &(String, String)| text.contains(value.as_str());
+            assert!(challenge.parameters.iter().all(inside));
+            let realm = challenge.get("realm").unwrap_or_default();
+            assert!(realm.contains(host_of(realm)));
+        }
+        let host = host_of(text);
+        assert!(!host.contains(['/', '?', '#', '@']), "{host}");
+        _ = is_local(host);
+        assert!(encoded(text).bytes().all(|byte| byte.is_ascii_graphic() && byte != b'&'));
+    }
+
+    /// What a name was resolved to.
+    pub(in crate::container) fn records(bytes: &[u8]) {
+        crate::fuzzing::record::<Known>(bytes);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

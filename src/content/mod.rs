@@ -17,6 +17,8 @@
 mod bootable;
 mod foreign;
 mod form;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod guest;
 mod headers;
 mod host_tools;

@@ -23,6 +23,8 @@ mod explain;
 mod expr;
 mod features;
 mod fragment;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod lex;
 mod parse;
 mod plan;

@@ -20,6 +20,8 @@
 pub mod aci;
 mod archive;
 mod compression;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gzip;
 mod layout;
 pub mod oci;

@@ -10,6 +10,8 @@ pub mod doctor;
 mod error;
 mod export;
 mod foreign;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod images;
 mod kernel;
 pub mod kernels;

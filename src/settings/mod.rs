@@ -20,6 +20,8 @@
 
 mod arch;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod layers;
 mod scope;
 mod sources;

@@ -26,7 +26,9 @@ use super::{
 };
 use crate::http::{Client, Method, Patience};
 
-mod prebuilt;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
+pub(super) mod prebuilt;
 
 pub use prebuilt::{Prebuilt, PrebuiltRequest, prebuilt};
 

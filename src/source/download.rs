@@ -24,7 +24,7 @@ use super::record;
 
 /// What the server said of the file when the download began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Origin {
+pub(super) struct Origin {
     url: String,
     /// A strong ETag or a date (RFC 9110, section 13.1.5), for `If-Range`.
     validator: Option<String>,
@@ -156,7 +156,7 @@ fn continues(headers: &HeaderMap, origin: &Origin, have: u64) -> bool {
 }
 
 /// Start and whole length of `bytes 5-9/10`, where the length may be `*`.
-fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
+pub(super) fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
     let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
     let start = range.split_once('-')?.0.parse().ok()?;
     let total = if total == "*" { None } else { Some(total.parse().ok()?) };

@@ -208,7 +208,7 @@ pub(super) fn fingerprint_of_file(path: Option<&Path>) -> Result<Option<Digest>,
 
 /// Whether the bytes start as a public key packet (RFC 9580, section 4.2,
 /// tag 6 in old or new form) or as a GnuPG keybox.
-fn is_binary_keyring(bytes: &[u8]) -> bool {
+pub(super) fn is_binary_keyring(bytes: &[u8]) -> bool {
     match bytes {
         [0x98..=0x9b | 0xc6, ..] => true,
         _ => bytes.get(8..12) == Some(b"KBXf"),
@@ -218,7 +218,7 @@ fn is_binary_keyring(bytes: &[u8]) -> bool {
 /// The bytes in OpenPGP ASCII armor (RFC 9580, section 6.2), all blocks one
 /// after the other; `None` if there is none or it is damaged. The checksum is
 /// optional there and not looked at: only fingerprints count.
-fn dearmored(text: &str) -> Option<Vec<u8>> {
+pub(super) fn dearmored(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut lines = text.lines();
     while lines.any(|line| line.starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----")) {

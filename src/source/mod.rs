@@ -43,6 +43,8 @@ pub mod decompress;
 mod download;
 mod error;
 mod extra;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod git;
 mod gpg;
 mod kernel_org;

@@ -24,7 +24,7 @@ const FORMAT: u32 = 1;
 const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Record {
+pub(super) struct Record {
     format: u32,
     version: KernelVersion,
     /// The archive's file name.
@@ -163,7 +163,7 @@ pub(super) fn keep(
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Remembered {
+pub(super) struct Remembered {
     format: u32,
     /// Seconds since 1970.
     at: u64,

@@ -47,6 +47,8 @@
 //! second lock of its workspace until it is done.
 
 mod check;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gc;
 mod images;
 mod placed;

@@ -149,6 +149,17 @@ fn stamp_of(path: &Path) -> Option<Stamp> {
     })
 }
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing {
+    //! What is tried with records. See [`crate::fuzzing`].
+
+    /// What is known of copies.
+    pub(in crate::store) fn records(bytes: &[u8]) {
+        crate::fuzzing::record::<super::Placed>(bytes);
+        crate::fuzzing::record::<super::LaidOut>(bytes);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::images::tests::{record, stored};

@@ -63,7 +63,7 @@ struct Host {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
-struct Record {
+pub(super) struct Record {
     host: Host,
     /// Whether a guest was tried at all.
     tried: bool,

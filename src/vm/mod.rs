@@ -32,6 +32,8 @@ mod console;
 mod enter;
 mod error;
 mod folder;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod initramfs;
 mod kernel;
 mod machine;

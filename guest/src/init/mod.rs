@@ -81,3 +81,19 @@ fn read_orders() -> Result<Orders, Problem> {
     let bytes = std::fs::read(orders::PATH).or_init("can't read the orders")?;
     Orders::from_bytes(&bytes).map_err(|error| Problem::new(wire::Failure::Init, error))
 }
+
+/// Whom a command runs as by a container's own files: uid, gid, further
+/// groups, home. For who tries that with foreign bytes.
+///
+/// # Errors
+/// When a user or group is not in the files, and no number.
+#[doc(hidden)]
+pub fn find_user(
+    user: &str,
+    groups: &[String],
+    passwd: &str,
+    group: &str,
+) -> Result<(u32, u32, Vec<u32>, String), String> {
+    let found = users::find(user, groups, passwd, group)?;
+    Ok((found.uid, found.gid, found.groups, found.home))
+}

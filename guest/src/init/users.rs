@@ -27,7 +27,12 @@ pub(super) fn resolve(user: &str, groups: &[String]) -> Result<User, Problem> {
         .map_err(|text| Problem::new(Failure::NoUser, text))
 }
 
-fn find(user: &str, further: &[String], passwd: &str, group: &str) -> Result<User, String> {
+pub(super) fn find(
+    user: &str,
+    further: &[String],
+    passwd: &str,
+    group: &str,
+) -> Result<User, String> {
     let (name, group_name) = match user.split_once(':') {
         Some((name, group)) => (name, Some(group).filter(|group| !group.is_empty())),
         None => (user, None),

@@ -235,6 +235,16 @@ fn version(found: &Found) -> Option<KernelVersion> {
     found.record.kernel.parse().ok()
 }
 
+#[cfg(any(test, fuzzing))]
+pub(in crate::pipeline) mod fuzzing {
+    //! What is tried with kernels of other people's. See [`crate::fuzzing`].
+
+    /// Whether it is told as a kernel that is not packed.
+    pub(in crate::pipeline) fn is_vmlinux(head: &[u8]) -> bool {
+        super::form(head) == Ok(super::Form::Vmlinux)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,7 +7,7 @@
 mod accel;
 mod boot;
 mod command;
-mod kernel;
+pub(super) mod kernel;
 mod machine;
 mod request;
 mod root;

@@ -233,7 +233,7 @@ pub(super) fn guest_program(image: &Image) -> Check {
 
 /// An ELF program without an interpreter (`PT_INTERP`, 3): `e_phoff` at 32,
 /// `e_phentsize` at 54, `e_phnum` at 56.
-fn is_static(program: &[u8]) -> bool {
+pub(in crate::pipeline) fn is_static(program: &[u8]) -> bool {
     let half = |at: usize| Some(u16::from_le_bytes(program.get(at..at + 2)?.try_into().ok()?));
     let interpreted = || -> Option<bool> {
         let table = u64::from_le_bytes(program.get(32..40)?.try_into().ok()?);
@@ -264,7 +264,7 @@ pub(super) fn provenance(image: &Image) -> Check {
     Check::of(NAME, wrong, origin(&provenance))
 }
 
-fn origin(provenance: &serde_json::Value) -> String {
+pub(in crate::pipeline) fn origin(provenance: &serde_json::Value) -> String {
     let source = &provenance["source"];
     let source: Option<source::Provenance> = serde_json::from_value(source.clone()).ok();
     let origin = match source {

@@ -5,7 +5,7 @@
 //! boots the image is one more row of `run`, behind these.
 
 mod archive;
-mod checks;
+pub(super) mod checks;
 mod image;
 mod paths;
 

@@ -83,7 +83,7 @@ pub struct Prebuilt {
 
 /// The packages that are meant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Meant {
+pub(in crate::source) struct Meant {
     version: KernelVersion,
     release: String,
     packages: Vec<Package>,
@@ -305,7 +305,7 @@ impl Prebuilt {
 
 /// Lays a package's files into a folder; or only what is in `/boot`, which
 /// comes first.
-fn unpack(deb: &Path, into: &Path, boot_alone: bool) -> Result<(), Error> {
+pub(super) fn unpack(deb: &Path, into: &Path, boot_alone: bool) -> Result<(), Error> {
     let damaged = |source| Error::Damaged { path: PathBuf::from(deb), source };
     let data = super::data_of(fs::File::open(deb)?).map_err(damaged)?;
     let (_, tar) = decompress::decoder(data).map_err(damaged)?;
@@ -324,6 +324,24 @@ fn unpack(deb: &Path, into: &Path, boot_alone: bool) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing {
+    //! What is tried with apt's words. See [`crate::fuzzing`].
+
+    pub(in crate::source::debian) use super::unpack;
+    use super::{choose, parse_depends, parse_madison};
+
+    /// What `apt-cache madison` and `show` print.
+    pub(in crate::source::debian) fn words(madison: &str, shown: &str, request: &str) {
+        let listed = parse_madison(madison);
+        assert!(listed.iter().all(|one| one.package.name.contains(&one.release)));
+        if let Ok(request) = request.parse() {
+            assert!(choose(&request, &listed).is_none_or(|one| listed.contains(&one)));
+        }
+        assert!(parse_depends(shown).iter().all(|name| name.starts_with("linux-")));
+    }
 }
 
 #[cfg(test)]

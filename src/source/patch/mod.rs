@@ -15,6 +15,8 @@
 //! The caller holds the lock for the tree.
 
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
 mod hunk;
 mod originals;
 mod parse;
