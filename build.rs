@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The programs of the package.
-const PROGRAMS: [&str; 2] = ["bind-headers", "init"];
+const PROGRAMS: [&str; 3] = ["bind-headers", "init", "probe"];
 /// The targets they are built for; the kernel's name of the architecture and
 /// Rust's of the target. arm64 comes here, with its linker.
 const TARGETS: [(&str, &str); 1] = [("x86_64", "x86_64-unknown-linux-gnu")];

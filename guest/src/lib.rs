@@ -8,5 +8,7 @@
 pub mod bind;
 pub mod in_root;
 pub mod init;
+mod netlink;
 pub mod orders;
+pub mod probe;
 pub mod wire;

@@ -58,6 +58,24 @@ pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     rows.iter().map(line).collect()
 }
 
+/// A line as several of at most so many columns, all but the first a little
+/// further in. A word that is longer stays whole.
+pub(super) fn wrapped(line: &str, width: usize) -> Vec<String> {
+    const FURTHER: &str = "  ";
+    let mut lines = vec![String::new()];
+    for word in line.split(' ') {
+        let last = lines.last_mut().filter(|last| {
+            last.is_empty() || last.chars().count() + 1 + word.chars().count() <= width
+        });
+        match last {
+            Some(last) if last.is_empty() => last.push_str(word),
+            Some(last) => last.push_str(&format!(" {word}")),
+            None => lines.push(format!("{FURTHER}{word}")),
+        }
+    }
+    lines
+}
+
 /// A colour of the terminal.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Paint {
@@ -91,5 +109,13 @@ mod tests {
         assert_eq!(columns(&[row("a", "b"), row("äää", "c")]), "a    b\näää  c\n");
         assert_eq!(columns::<2>(&[]), "");
         assert_eq!(columns(&[row("a", "")]), "a\n");
+    }
+
+    #[test]
+    fn a_long_line_is_wrapped_between_words() {
+        assert_eq!(wrapped("a bb ccc", 8), ["a bb ccc"]);
+        assert_eq!(wrapped("a bb ccc dd", 7), ["a bb", "  ccc", "  dd"]);
+        assert_eq!(wrapped("0123456789 a", 4), ["0123456789", "  a"]);
+        assert_eq!(wrapped("", 4), [""]);
     }
 }

@@ -1,14 +1,19 @@
-//! `verify`: a table of checks.
+//! `verify`: a table of checks, and with `--boot` of what the kernel does when
+//! it runs.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
-use stage1_builder::pipeline::verify::{self, Check, HostPaths, Status, Verdict};
-use stage1_builder::pipeline::{self, Error};
+use stage1_builder::pipeline::verify::{self, Booting, Check, HostPaths, Status, Verdict};
+use stage1_builder::pipeline::{self, Error, RunRequest};
 use stage1_builder::report::Fault;
 use stage1_builder::store::Store;
+use stage1_builder::vm::Limits;
 
 use super::args::Global;
+use super::output;
+use super::run::{AccelChoice, time};
 use super::stored::Stored;
 use super::table::{self, Form, Paint};
 
@@ -21,14 +26,46 @@ pub(super) struct Verify {
     /// As a table for people, or as JSON for programs
     #[arg(long, value_name = "FORM", default_value = "table")]
     format: Form,
+    /// Boot it, too, and try in the guest what its configuration promises
+    #[arg(long)]
+    boot: bool,
+    /// What runs the guest's instructions
+    #[arg(long, value_name = "ACCEL", default_value = "auto", requires = "boot")]
+    accel: AccelChoice,
+    /// QEMU's name or path
+    #[arg(long, value_name = "PROGRAM", default_value = "qemu-system-x86_64", requires = "boot")]
+    qemu: String,
+    /// How long the guest may take to boot
+    #[arg(long, value_name = "TIME", default_value = "2m", value_parser = time,
+        requires = "boot")]
+    boot_timeout: Duration,
     #[command(flatten)]
     stored: Stored,
 }
 
+impl Verify {
+    fn machine(&self) -> RunRequest {
+        let boot = self.boot_timeout;
+        RunRequest {
+            accel: self.accel.meant(),
+            qemu: self.qemu.clone(),
+            limits: Limits { hello: boot, boot, command: None },
+            ..RunRequest::default()
+        }
+    }
+}
+
+/// Columns of what was found; with what stands before, a hundred.
+const WIDTH: usize = 76;
+
 pub(super) fn run(global: &Global, verify: &Verify) -> Result<ExitCode, Error> {
     let settings = verify.stored.settings(global)?;
     let file = pipeline::image_file(&Store::new(&settings.cache_dir), &verify.image)?;
-    let verdict = verify::verify(&file, &HostPaths::of(&settings))?;
+    let reporter = output::reporter(global, settings.debug);
+    let booting =
+        Booting { machine: verify.machine(), settings: &settings, reporter: reporter.as_ref() };
+    let booting = verify.boot.then_some(&booting);
+    let verdict = verify::verify(&file, &HostPaths::of(&settings), booting)?;
     let quiet = global.quiet;
     table::print(verify.format, &verdict, |verdict| shown(verdict, quiet))?;
     Ok(table::ended(verdict.ok, Fault::Archive))
@@ -61,6 +98,8 @@ fn row(check: &Check) -> String {
         Status::Skipped => (Paint::Yellow, "skipped"),
     };
     let mark = table::painted(paint, &format!("{mark:<7}"));
+    let lines: Vec<String> =
+        check.details.iter().flat_map(|line| table::wrapped(line, WIDTH)).collect();
     let more = format!("\n{:24}", "");
-    format!("{mark}  {:<13}  {}\n", check.name, check.details.join(&more))
+    format!("{mark}  {:<13}  {}\n", check.name, lines.join(&more))
 }

@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args};
+use stage1_builder::vm::Accel;
 
 /// `run`.
 #[derive(Debug, Args)]
@@ -171,13 +172,24 @@ pub(super) enum ShareChoice {
 
 /// `--accel`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub(super) enum AccelChoice {
+pub(in crate::cli) enum AccelChoice {
     /// KVM where it is of use, else TCG.
     Auto,
     /// The processor itself, or fail.
     Kvm,
     /// QEMU's translator.
     Tcg,
+}
+
+impl AccelChoice {
+    /// None: what the host has.
+    pub(in crate::cli) fn meant(self) -> Option<Accel> {
+        match self {
+            Self::Auto => None,
+            Self::Kvm => Some(Accel::Kvm),
+            Self::Tcg => Some(Accel::Tcg),
+        }
+    }
 }
 
 /// `--machine`.
@@ -230,7 +242,7 @@ pub(super) enum InsecureOption {
 }
 
 /// A time as users write it.
-fn time(text: &str) -> Result<std::time::Duration, String> {
+pub(in crate::cli) fn time(text: &str) -> Result<std::time::Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match &text[digits.len()..] {
         "ms" => 0.001,

@@ -20,6 +20,7 @@ use super::args::Global;
 use super::output;
 
 pub(crate) use args::Run;
+pub(super) use args::{AccelChoice, time};
 
 pub(super) fn run(global: &Global, run: &Run) -> Result<ExitCode, Error> {
     run.refused.check()?;

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use stage1_builder::container::PullPolicy;
 use stage1_builder::pipeline::{Error, ForeignKernel, KernelChoice, RunRequest, ShareKind};
 use stage1_builder::settings::{KernelRequest, Key, Settings, Sources};
-use stage1_builder::vm::{Accel, Forward, Limits, MachineKind};
+use stage1_builder::vm::{Forward, Limits, MachineKind};
 
 use super::super::args::Global;
-use super::args::{AccelChoice, BoardChoice, InsecureOption, Pull, Run, ShareChoice};
+use super::args::{BoardChoice, InsecureOption, Pull, Run, ShareChoice};
 use super::{on_a_terminal, terminal, volumes};
 
 /// The settings and the request that the arguments mean together.
@@ -46,11 +46,7 @@ pub(super) fn meant(global: &Global, run: &Run) -> Result<(Settings, RunRequest)
         read_only_root: run.readonly_rootfs,
         terminal: (run.interactive || on_a_terminal())
             .then(|| terminal::size().unwrap_or((24, 80))),
-        accel: match run.accel {
-            AccelChoice::Auto => None,
-            AccelChoice::Kvm => Some(Accel::Kvm),
-            AccelChoice::Tcg => Some(Accel::Tcg),
-        },
+        accel: run.accel.meant(),
         board: match run.machine {
             BoardChoice::Auto => None,
             BoardChoice::Q35 => Some(MachineKind::Q35),

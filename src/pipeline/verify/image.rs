@@ -69,8 +69,12 @@ impl Image {
         DotConfig::parse("config", &self.config_text()?).ok()
     }
 
+    pub(super) fn config_bytes(&self) -> Option<&[u8]> {
+        self.module_file("config")
+    }
+
     pub(super) fn config_text(&self) -> Option<String> {
-        Some(String::from_utf8_lossy(self.module_file("config")?).into_owned())
+        Some(String::from_utf8_lossy(self.config_bytes()?).into_owned())
     }
 
     pub(in crate::pipeline) fn provenance(&self) -> Option<serde_json::Value> {

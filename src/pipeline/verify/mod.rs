@@ -1,10 +1,11 @@
 //! `verify`: whether an image is what it must be, check by check.
 //!
 //! `Image::load` reads the image once; every check is a pure function of
-//! what was read (`checks`) or of the archive (`archive`). A check that
-//! boots the image is one more row of `run`, behind these.
+//! what was read (`checks`) or of the archive (`archive`). `boot` is about what
+//! the kernel does when it runs.
 
 mod archive;
+mod boot;
 pub(super) mod checks;
 mod image;
 mod paths;
@@ -18,6 +19,7 @@ use crate::report::Fault;
 
 use super::Error;
 
+pub use boot::Booting;
 pub(super) use image::Image;
 pub use paths::HostPaths;
 
@@ -42,26 +44,46 @@ pub struct Check {
     pub status: Status,
     /// What was found, or what is wrong; one line each.
     pub details: Vec<String>,
+    /// What it is about one by one, of checks that try many things of a kind.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<Item>,
+}
+
+/// One of the things that a check has tried.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Item {
+    /// Its name.
+    pub name: String,
+    /// What became of it.
+    pub status: Status,
+    /// What was seen, what the kernel said, or why it was not tried.
+    pub detail: String,
+    /// The symbols that should have brought it, without `CONFIG_`.
+    pub config: Vec<String>,
 }
 
 impl Check {
+    fn new(name: &'static str, status: Status, details: Vec<String>) -> Self {
+        Self { name, status, details, items: Vec::new() }
+    }
+
     fn ok(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, status: Status::Ok, details: vec![detail.into()] }
+        Self::new(name, Status::Ok, vec![detail.into()])
     }
 
     fn failed(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, status: Status::Failed, details: vec![detail.into()] }
+        Self::new(name, Status::Failed, vec![detail.into()])
     }
 
     fn skipped(name: &'static str, why: impl Into<String>) -> Self {
-        Self { name, status: Status::Skipped, details: vec![why.into()] }
+        Self::new(name, Status::Skipped, vec![why.into()])
     }
 
     /// Failed with every line of `wrong`; with none of them, ok.
     fn of(name: &'static str, wrong: Vec<String>, good: impl Into<String>) -> Self {
         match wrong.is_empty() {
             true => Self::ok(name, good),
-            false => Self { name, status: Status::Failed, details: wrong },
+            false => Self::new(name, Status::Failed, wrong),
         }
     }
 }
@@ -80,14 +102,24 @@ pub struct Verdict {
 }
 
 /// Verifies the image in a file. `host` are the paths of this machine that no
-/// image may hold.
+/// image may hold. With `booting`, its kernel boots, too.
 ///
 /// # Errors
-/// When the file can't be read at all; what is wrong with an image is part of
-/// the verdict.
-pub fn verify(file: &Path, host: &HostPaths) -> Result<Verdict, Error> {
+/// When the file can't be read at all, or no machine started; what is wrong
+/// with an image is part of the verdict.
+pub fn verify(
+    file: &Path,
+    host: &HostPaths,
+    booting: Option<&Booting<'_>>,
+) -> Result<Verdict, Error> {
     let (id, checks) = match Image::load(file) {
-        Ok(image) => (Some(image.id()), run(&image, host)),
+        Ok(image) => {
+            let mut checks = run(&image, host);
+            if let Some(booting) = booting {
+                checks.extend(boot::checks(&image, file, booting)?);
+            }
+            (Some(image.id()), checks)
+        }
         Err(error) if error.fault() == Fault::Archive => (None, vec![unreadable(&error)]),
         Err(source) => return Err(Error::Unreadable { path: file.to_owned(), source }),
     };
