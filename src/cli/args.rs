@@ -81,6 +81,9 @@ pub(super) struct Build {
     /// Print what would be built and every input of its key, and build nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Boot what was built and try what its configuration promises, as `verify --boot` does
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(super) verify_boot: bool,
     /// Tell what goes on to people, or to programs: JSON objects, a line each, on stdout
     #[arg(long, value_name = "FORM", default_value = "human")]
     pub(super) message_format: super::build::MessageFormat,

@@ -3,8 +3,9 @@
 use std::io::{Stdout, stdout};
 
 use serde_json::json;
-use stage1_builder::pipeline::{self, Built, Error, ForeignKernel};
-use stage1_builder::report::{Json, Reporter};
+use stage1_builder::pipeline::verify::{self, Booting, HostPaths, Status};
+use stage1_builder::pipeline::{self, Built, Error, ForeignKernel, RunRequest};
+use stage1_builder::report::{Fault, Json, Reporter};
 use stage1_builder::settings::Settings;
 use stage1_builder::store::Store;
 
@@ -65,7 +66,34 @@ fn act(build: &Build, settings: &Settings, reporter: &dyn Reporter) -> Result<Do
         let plan = pipeline::plan(settings, &store, build.refresh, reporter)?;
         return Ok(Done::Plan(plan.explain(&settings.formats)));
     }
-    Ok(Done::Built(pipeline::build(settings, build.refresh, reporter)?))
+    let built = pipeline::build(settings, build.refresh, reporter)?;
+    verified(built, build, settings, reporter)
+}
+
+/// With `--verify-boot`: what was built passes every check, or is an error.
+/// Images of several formats have one kernel, and the first is booted.
+fn verified(
+    built: Vec<Built>,
+    build: &Build,
+    settings: &Settings,
+    reporter: &dyn Reporter,
+) -> Result<Done, Error> {
+    let Some(one) = built.first().filter(|_| build.verify_boot) else {
+        return Ok(Done::Built(built));
+    };
+    let booting = Booting { machine: RunRequest::default(), settings, reporter };
+    let verdict = verify::verify(&one.path, &HostPaths::of(settings), Some(&booting))?;
+    let failed = verdict.checks.iter().filter(|check| check.status == Status::Failed);
+    let names: Vec<&str> = failed.map(|check| check.name).collect();
+    if names.is_empty() {
+        return Ok(Done::Built(built));
+    }
+    let file = one.path.display();
+    Err(Error::Run {
+        problem: format!("{file} was built, and does not pass: {}", names.join(", ")),
+        hint: Some(format!("stage1-builder verify --boot {file} says what is wrong")),
+        fault: Fault::Archive,
+    })
 }
 
 /// The same for a kernel that is built already.
@@ -79,7 +107,8 @@ fn act_on(
         let plan = pipeline::plan_foreign(kernel, settings, build.refresh, reporter)?;
         return Ok(Done::Plan(plan.explain()));
     }
-    Ok(Done::Built(pipeline::build_foreign(kernel, settings, build.refresh, reporter)?))
+    let built = pipeline::build_foreign(kernel, settings, build.refresh, reporter)?;
+    verified(built, build, settings, reporter)
 }
 
 /// Every event, then the result or the error, on stdout; the error is also

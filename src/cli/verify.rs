@@ -98,8 +98,13 @@ fn row(check: &Check) -> String {
         Status::Skipped => (Paint::Yellow, "skipped"),
     };
     let mark = table::painted(paint, &format!("{mark:<7}"));
-    let lines: Vec<String> =
-        check.details.iter().flat_map(|line| table::wrapped(line, WIDTH)).collect();
+    // Lines of a console and commands stay as they are.
+    let whole = |line: &str| line.starts_with("| ") || line.starts_with("hint: ");
+    let lines = check.details.iter().flat_map(|line| match whole(line) {
+        true => vec![line.clone()],
+        false => table::wrapped(line, WIDTH),
+    });
+    let lines: Vec<String> = lines.collect();
     let more = format!("\n{:24}", "");
     format!("{mark}  {:<13}  {}\n", check.name, lines.join(&more))
 }

@@ -27,6 +27,7 @@ mod layout;
 pub mod oci;
 mod pass;
 mod target;
+mod whole;
 
 use std::io;
 use std::num::NonZero;
@@ -35,6 +36,7 @@ use std::path::PathBuf;
 pub use crate::settings::Compression;
 pub use layout::{check_replaceable, lay_out_image, unpack_files, write_dir};
 pub use target::{Kind, Target, write_all};
+pub use whole::{Said, Whole};
 
 use crate::content;
 use crate::digest::Digest;

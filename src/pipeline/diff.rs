@@ -5,8 +5,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::content::{Content, Node, STAGE1_MODULES as MODULES};
+use crate::content::{Content, KERNEL, MODULES, Node};
 use crate::kconfig::{DotConfig, Value};
+
+use crate::pack::Said;
+use crate::pack::aci::NameValue;
 
 use super::Error;
 use super::verify::Image;
@@ -75,18 +78,21 @@ pub struct Difference {
     pub files: Changes<u64>,
 }
 
-/// Compares two images.
+/// Compares two images. Of an ACI and an image of another format, those files
+/// are compared that both formats have: the kernel, and its folder.
 ///
 /// # Errors
 /// When one of them can't be read.
 pub fn diff(before: &Path, after: &Path) -> Result<Difference, Error> {
     let (first, second) = (load(before)?, load(after)?);
     let (left, right) = (side(before, &first)?, side(after, &second)?);
+    // An ACI has what rkt needs, and others have links for other programs.
+    let across = first.manifest().is_some() != second.manifest().is_some();
     Ok(Difference {
         equal: left.id == right.id,
         versions: changes(&versions(&first), &versions(&second), Clone::clone),
         config: changes(&symbols(&first), &symbols(&second), Clone::clone),
-        files: changes(&files(&first), &files(&second), Item::size),
+        files: changes(&files(&first, across), &files(&second, across), Item::size),
         before: left,
         after: right,
     })
@@ -97,9 +103,19 @@ fn load(file: &Path) -> Result<Image, Error> {
 }
 
 fn side(file: &Path, image: &Image) -> Result<Side, Error> {
-    let size = fs_err::metadata(file).map_err(crate::pack::Error::Read)?.len();
-    let content_size = files(image).values().map(Item::size).sum();
+    let size = size_of(file).map_err(crate::pack::Error::Read)?;
+    let content_size = files(image, false).values().map(Item::size).sum();
     Ok(Side { file: file.to_owned(), id: image.id(), size, content_size })
+}
+
+/// Bytes of a file, or of all files in a folder.
+fn size_of(path: &Path) -> std::io::Result<u64> {
+    let files = walkdir::WalkDir::new(path).into_iter();
+    let sizes = files.map(|found| -> std::io::Result<u64> {
+        let found = found?.metadata()?;
+        Ok(if found.is_file() { found.len() } else { 0 })
+    });
+    sizes.sum()
 }
 
 /// Compares by what it is, tells what `shown` makes of it.
@@ -136,10 +152,19 @@ fn symbols(image: &Image) -> BTreeMap<String, String> {
 /// Name, labels, and each value of the provenance under its path in it. The
 /// numbers that a tool's version was read as say what its words say.
 fn versions(image: &Image) -> BTreeMap<String, String> {
-    let manifest = &image.whole.summary.manifest;
-    let mut versions = BTreeMap::from([("name".to_owned(), manifest.name.clone())]);
-    for label in &manifest.labels {
-        versions.insert(format!("label.{}", label.name), label.value.clone());
+    let mut versions = BTreeMap::new();
+    match &image.whole.said {
+        Said::Aci(manifest) => {
+            versions.insert("name".to_owned(), manifest.name.clone());
+            let label = |label: &NameValue| (format!("label.{}", label.name), label.value.clone());
+            versions.extend(manifest.labels.iter().map(label));
+        }
+        Said::Oci(said) => {
+            let label =
+                |(name, value): (&String, &String)| (format!("label.{name}"), value.clone());
+            versions.extend(said.labels.iter().map(label));
+        }
+        Said::Files => {}
     }
     if let Some(provenance) = image.provenance() {
         flatten(String::new(), &provenance, &mut versions);
@@ -188,13 +213,17 @@ impl Item<'_> {
     }
 }
 
-fn files(image: &Image) -> BTreeMap<String, Item<'_>> {
-    let folder = image.base();
-    let named = |path: &str| match folder.as_deref().and_then(|base| path.strip_prefix(base)) {
-        Some(rest) if rest.is_empty() || rest.starts_with('/') => {
-            format!("{MODULES}/<release>{rest}")
+/// What is in an image, under names that don't depend on its release; with
+/// `across` only what every format has, under names that no format gives.
+fn files(image: &Image, across: bool) -> BTreeMap<String, Item<'_>> {
+    let (folder, root) = (image.base(), image.modules_root());
+    let named = |path: &str| {
+        let below = folder.as_deref().and_then(|base| path.strip_prefix(base));
+        match below.filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+            Some(rest) => Some(format!("{}/<release>{rest}", if across { MODULES } else { root })),
+            None if !across => Some(path.to_owned()),
+            None => (image.kernel_file == Some(path)).then(|| KERNEL.to_owned()),
         }
-        _ => path.to_owned(),
     };
     let item = |node| match node {
         &Node::Dir => Item::Folder,
@@ -203,7 +232,8 @@ fn files(image: &Image) -> BTreeMap<String, Item<'_>> {
         // An image that was read has its bytes with it.
         Node::File { executable, .. } => Item::File(&[], *executable),
     };
-    image.whole.rootfs.iter().map(|(path, node)| (named(path), item(node))).collect()
+    let nodes = image.whole.rootfs.iter();
+    nodes.filter_map(|(path, node)| Some((named(path)?, item(node)))).collect()
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ impl Parts {
     }
 }
 
-fn provenance() -> Vec<u8> {
+pub(crate) fn provenance() -> Vec<u8> {
     let provenance = json!({
         "format": 1,
         "kernel": {"version": "6.12.0", "release": RELEASE, "arch": "x86_64", "epoch": EPOCH},

@@ -1,13 +1,17 @@
 //! `verify`: what is wrong with an image is found, and nothing else is.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fs_err as fs;
 use serde_json::Value;
-use stage1_builder::settings::KernelVersion;
+use stage1_builder::content::{Form, UPSTREAMS, Wanted, kernel_tree};
+use stage1_builder::pack::aci::{DEFAULT_NAME, Manifest};
+use stage1_builder::pack::{self, Kind, Target, WriteOptions, oci};
+use stage1_builder::report::Silent;
+use stage1_builder::settings::{Arch, KernelVersion, Vmlinux};
 
-use super::images::{Parts, in_store, module};
-use super::little::{bzimage, vmlinux};
+use super::images::{Parts, in_store, module, provenance};
+use super::little::{EPOCH, bzimage, little_build, vmlinux};
 use super::support::outcome;
 use super::{builder, json};
 
@@ -127,6 +131,98 @@ fn an_archive_of_somebody_else_is_told_from_ours() {
     fs::write(&other, &bytes[..bytes.len() / 2]).unwrap();
     let (names, verdict) = failed(&other);
     assert_eq!((names, &verdict["id"]), (vec!["structure".to_owned()], &Value::Null));
+}
+
+/// One build in every form that an image can lie in: ACI, archives of a layout
+/// and of plain files, and both laid out.
+fn every_form(folder: &Path) -> [PathBuf; 5] {
+    let artifacts = little_build(folder);
+    let upstream = UPSTREAMS.last().unwrap().version;
+    let wanted = Wanted {
+        provenance: &provenance(),
+        stage1: Some(upstream),
+        any_config: false,
+        vmlinux: Vmlinux::None,
+    };
+    let tree = kernel_tree(&artifacts, &wanted).unwrap();
+    let about = oci::About {
+        name: DEFAULT_NAME.to_owned(),
+        kernel: artifacts.version,
+        release: artifacts.release.clone(),
+        arch: Arch::X86_64,
+    };
+    let manifest =
+        Manifest::stage1_kvm(DEFAULT_NAME, upstream, &artifacts.version, Arch::X86_64).unwrap();
+    let form = Form::stage1(upstream).unwrap();
+    let kinds = [Kind::Aci { manifest, form }, Kind::Oci(about), Kind::Dir];
+    let names = ["image.aci", "layout.tar", "files.tar.gz", "layout", "files"];
+    let paths = names.map(|name| folder.join(name));
+    let mut files: Vec<std::fs::File> = paths[..3].iter().map(|path| create(path)).collect();
+    let target = |(kind, to)| Target { kind, to };
+    let mut targets: Vec<Target<'_>> = kinds.into_iter().zip(&mut files).map(target).collect();
+    let options = WriteOptions { epoch: EPOCH, ..WriteOptions::default() };
+    pack::write_all(&tree, &mut targets, &options, &Silent).unwrap();
+    oci::unpack(fs::File::open(&paths[1]).unwrap(), &paths[3]).unwrap();
+    pack::unpack_files(fs::File::open(&paths[2]).unwrap(), &paths[4]).unwrap();
+    paths
+}
+
+fn create(path: &Path) -> std::fs::File {
+    let options = fs::OpenOptions::new().read(true).write(true).create_new(true).open(path);
+    options.unwrap().into_parts().0
+}
+
+#[test]
+fn images_of_every_form_pass_and_have_the_same_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = every_form(folder.path());
+    let verdicts: Vec<Value> = paths
+        .iter()
+        .map(|path| {
+            let (names, verdict) = failed(path);
+            assert!(names.is_empty(), "{verdict:#}");
+            verdict
+        })
+        .collect();
+    let count = |verdict: &Value| verdict["checks"].as_array().unwrap().len();
+    let counts: Vec<usize> = verdicts.iter().map(count).collect();
+    assert_eq!(counts, [11, 9, 8, 9, 8], "of other images less is asked than of an ACI");
+    assert_eq!(verdicts[1]["id"], verdicts[3]["id"], "a layout is its archive");
+    assert_eq!(verdicts[2]["id"], verdicts[4]["id"], "and files are theirs");
+    for (index, other) in paths.iter().enumerate().skip(1) {
+        let (code, told) = json(builder(folder.path()).arg("diff").arg(&paths[0]).arg(other));
+        assert_eq!(code, 0);
+        for kind in ["config", "files"] {
+            for how in ["added", "removed", "changed"] {
+                assert_eq!(told[kind][how], serde_json::json!([]), "{other:?} {kind}");
+            }
+            assert!(told[kind]["same"].as_u64().unwrap() > 3, "{index} {kind}");
+        }
+    }
+}
+
+#[test]
+fn a_layout_that_is_not_what_it_says_is_told_from_a_whole_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let layout = every_form(folder.path())[3].clone();
+    let index = layout.join("index.json");
+    let text = fs::read_to_string(&index).unwrap();
+    fs::write(&index, text.replace("\"Linux 6.12.0\"", "\"Linux 6.12.1\"")).unwrap();
+    let (names, verdict) = failed(&layout);
+    assert_eq!(names, ["structure"], "{verdict:#}");
+    assert!(verdict["checks"][0]["details"][0].to_string().contains("in the index"));
+
+    fs::write(&index, text).unwrap();
+    let blobs: Vec<_> = fs::read_dir(layout.join("blobs/sha256")).unwrap().collect();
+    let size = |path: &Path| fs::metadata(path).unwrap().len();
+    let blobs = blobs.into_iter().map(|entry| entry.unwrap().path());
+    let layer = blobs.max_by_key(|path| size(path)).unwrap();
+    let mut bytes = fs::read(&layer).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&layer, bytes).unwrap();
+    let (names, _) = failed(&layout);
+    assert!(names.contains(&"structure".to_owned()), "{names:?}");
 }
 
 #[test]

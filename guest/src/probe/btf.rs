@@ -55,7 +55,7 @@ impl Types {
         let head = at(4)?;
         let (from, length) = (head.checked_add(at(8)?)?, at(12)?);
         let strings = head.checked_add(at(16)?)?;
-        let end = from.checked_add(length)?;
+        let end = from.checked_add(length).filter(|end| *end <= bytes.len())?;
         let (mut list, mut next) = (Vec::new(), from);
         while next < end {
             let info = word(&bytes, next + 4)?;

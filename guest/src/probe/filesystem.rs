@@ -16,7 +16,7 @@ const PLAIN: [(&str, &str, &str); 15] = [
     ("cgroup2", "", "cgroup.procs"),
     ("configfs", "", ""),
     ("debugfs", "", ""),
-    ("devpts", "newinstance,ptmxmode=0666", "ptmx"),
+    ("devpts", "newinstance", ""),
     ("devtmpfs", "", "null"),
     ("hugetlbfs", "", ""),
     ("mqueue", "", ""),

@@ -59,6 +59,9 @@ pub struct Summary {
     pub tar_size: u64,
 }
 
+/// An entry as the archive gives it.
+type Member<'e, 'a> = tar::Entry<'e, DigestReader<Limited<Box<dyn Read + 'a>>>>;
+
 /// Reads the image in a file; see [`read`].
 ///
 /// # Errors
@@ -80,29 +83,59 @@ pub fn read(
     from: impl BufRead,
     mut visit: impl FnMut(&Entry, &mut dyn Read) -> io::Result<()>,
 ) -> Result<Summary, Error> {
-    let plain = decompressed(from).map_err(Error::Damaged)?;
-    let digest = DigestReader::new(Algorithm::Sha512, Limited { inner: plain, left: MOST_TAR });
-    let mut archive = tar::Archive::new(digest);
     let mut manifest = None;
-    for entry in archive.entries().map_err(Error::Damaged)? {
-        let mut entry = entry.map_err(Error::Damaged)?;
-        let path = plain_path(&entry.path_bytes())?;
+    let (id, tar_size) = entries(from, Algorithm::Sha512, |path, entry| {
         if path == "manifest" {
-            let bytes = manifest_bytes(&mut entry)?;
+            let bytes = manifest_bytes(entry)?;
             if manifest.replace(Manifest::from_json(&bytes)?).is_some() {
                 return Err(not_an_image("it has two manifests"));
             }
-        } else if let Some(path) = below_rootfs(&path)? {
-            let shown = described(path, &entry)?;
-            visit(&shown, &mut entry).map_err(Error::Visit)?;
+        } else if let Some(path) = below_rootfs(path)? {
+            let shown = described(path, entry)?;
+            visit(&shown, entry).map_err(Error::Visit)?;
         }
+        Ok(())
+    })?;
+    let manifest = manifest.ok_or_else(|| not_an_image("it has no manifest"))?;
+    Ok(Summary { manifest, id, tar_size })
+}
+
+/// Reads an archive of plain files as [`read`] does an image; gives the
+/// SHA-256 of the uncompressed archive.
+///
+/// # Errors
+/// As [`read`].
+pub(in crate::pack) fn read_files(
+    from: impl BufRead,
+    mut visit: impl FnMut(&Entry, &mut dyn Read) -> io::Result<()>,
+) -> Result<Digest, Error> {
+    let read = entries(from, Algorithm::Sha256, |path, entry| {
+        let shown = described(path, entry)?;
+        visit(&shown, entry).map_err(Error::Visit)
+    });
+    read.map(|(digest, _)| digest)
+}
+
+/// Shows each entry with its plain path; gives digest and size of the
+/// uncompressed archive.
+fn entries<'a>(
+    from: impl BufRead + 'a,
+    algorithm: Algorithm,
+    mut each: impl FnMut(&str, &mut Member<'_, 'a>) -> Result<(), Error>,
+) -> Result<(Digest, u64), Error> {
+    let plain = decompressed(from).map_err(Error::Damaged)?;
+    let digest = DigestReader::new(algorithm, Limited { inner: plain, left: MOST_TAR });
+    let mut archive = tar::Archive::new(digest);
+    for entry in archive.entries().map_err(Error::Damaged)? {
+        let mut entry = entry.map_err(Error::Damaged)?;
+        let path = plain_path(&entry.path_bytes())?;
+        each(&path, &mut entry)?;
     }
     // Padding behind the archive's end belongs to the id.
     let mut digest = archive.into_inner();
     io::copy(&mut digest, &mut io::sink()).map_err(Error::Damaged)?;
-    let manifest = manifest.ok_or_else(|| not_an_image("it has no manifest"))?;
-    let tar_size = digest.count();
-    Ok(Summary { manifest, id: digest.finish(), tar_size })
+    let size = digest.count();
+    Ok((digest.finish(), size))
 }
 
 /// The path below `rootfs`, or `None` for the archive's own root.

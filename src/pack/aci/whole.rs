@@ -28,24 +28,10 @@ impl Whole {
     /// # Errors
     /// When it can't be read, is damaged or no image.
     pub fn load(path: &Path) -> Result<Self, Error> {
-        let (mut rootfs, mut entries, mut refused) = (Rootfs::new(), Vec::new(), Vec::new());
-        let summary = read_file(path, |entry, bytes| {
-            entries.push(entry.clone());
-            if entry.path.is_empty() {
-                return Ok(());
-            }
-            let added = match node(entry, bytes)? {
-                Some(node) => rootfs.insert(&entry.path, node).map_err(|error| error.to_string()),
-                None => Err(format!("'{}' is neither file, folder nor symlink", entry.path)),
-            };
-            refused.extend(added.err());
-            Ok(())
-        });
-        let summary = summary.map_err(|error| match error {
-            // All that a visit does here is to read the archive.
-            Error::Visit(error) => Error::Damaged(error),
-            other => other,
-        })?;
+        let mut contents = Contents::default();
+        let summary = read_file(path, |entry, bytes| contents.take(entry, bytes));
+        let summary = summary.map_err(Contents::damaged)?;
+        let Contents { rootfs, entries, refused } = contents;
         Ok(Self { summary, rootfs, entries, refused })
     }
 
@@ -53,6 +39,42 @@ impl Whole {
     #[must_use]
     pub fn epoch(&self) -> u64 {
         self.entries.first().map_or(0, |entry| entry.mtime)
+    }
+}
+
+/// What is in an archive, as it comes.
+#[derive(Debug, Default)]
+pub(in crate::pack) struct Contents {
+    pub(in crate::pack) rootfs: Rootfs,
+    pub(in crate::pack) entries: Vec<Entry>,
+    pub(in crate::pack) refused: Vec<String>,
+}
+
+impl Contents {
+    /// Takes an entry with its bytes.
+    pub(in crate::pack) fn take(
+        &mut self,
+        entry: &Entry,
+        bytes: &mut dyn io::Read,
+    ) -> io::Result<()> {
+        self.entries.push(entry.clone());
+        if entry.path.is_empty() {
+            return Ok(());
+        }
+        let added = match node(entry, bytes)? {
+            Some(node) => self.rootfs.insert(&entry.path, node).map_err(|error| error.to_string()),
+            None => Err(format!("'{}' is neither file, folder nor symlink", entry.path)),
+        };
+        self.refused.extend(added.err());
+        Ok(())
+    }
+
+    /// All that a visit does here is to read the archive.
+    pub(in crate::pack) fn damaged(error: Error) -> Error {
+        match error {
+            Error::Visit(error) => Error::Damaged(error),
+            other => other,
+        }
     }
 }
 

@@ -9,8 +9,10 @@ use serde_json::Value;
 use crate::pack::Error;
 use crate::pack::layout::{put_in_place, unpack_archive};
 
+/// The file that makes a folder a layout.
+pub const MARK: &str = "oci-layout";
 /// What is in a layout's folder.
-pub const NAMES: &[&str] = &["blobs", "index.json", "oci-layout"];
+pub const NAMES: &[&str] = &["blobs", "index.json", MARK];
 
 /// Lays an archive out as a folder at `into`, in place of a layout that was
 /// there before.

@@ -11,8 +11,10 @@
 
 mod documents;
 mod layout;
+mod said;
 mod write;
 
 pub use documents::About;
-pub use layout::{NAMES, layer_of, unpack};
+pub use layout::{MARK, NAMES, layer_of, unpack};
+pub use said::Said;
 pub(super) use write::{begin, finish, shape};

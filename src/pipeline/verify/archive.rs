@@ -1,9 +1,7 @@
 //! Checks of the archive: its entries, and whether writing it again gives it.
 
-use crate::pack::aci::{self, Entry, Kind, WriteOptions};
-use crate::report::Silent;
+use crate::pack::aci::{Entry, Kind};
 use crate::report::text::grouped;
-use crate::settings::Compression;
 
 use super::{Check, Image};
 
@@ -21,21 +19,24 @@ pub(super) fn structure(image: &Image) -> Check {
     let entries = &image.whole.entries;
     let mut wrong = image.whole.refused.clone();
     wrong.truncate(MOST);
-    let epoch = image.whole.epoch();
-    wrong.extend(entries.iter().filter_map(|entry| oddity(entry, epoch)).take(MOST));
+    let links = if image.manifest().is_some() { LINKS.as_slice() } else { &[] };
+    let epoch = image.whole.epoch;
+    wrong.extend(entries.iter().filter_map(|entry| oddity(entry, epoch, links)).take(MOST));
     let unsorted = entries.windows(2).find(|pair| pair[0].path >= pair[1].path);
     wrong.extend(unsorted.map(|pair| format!("'{}' stands after it is due", pair[1].path)));
-    Check::of(STRUCTURE, wrong, format!("{} entries", grouped(entries.len() as u64)))
+    let count = image.whole.rootfs.len().max(entries.len());
+    let what = if entries.is_empty() { "files and folders" } else { "entries" };
+    Check::of(STRUCTURE, wrong, format!("{} {what}", grouped(count as u64)))
 }
 
-fn oddity(entry: &Entry, epoch: u64) -> Option<String> {
+fn oddity(entry: &Entry, epoch: u64, links: &[&str]) -> Option<String> {
     let Entry { path, kind, mode, owner, mtime, .. } = entry;
     let fitting: &[u32] = match kind {
         Kind::Dir => &[0o755],
         Kind::Symlink(_) => &[0o777],
         _ => &[0o644, 0o755],
     };
-    let said = if LINKS.contains(&path.as_str()) && *kind == Kind::Dir {
+    let said = if links.contains(&path.as_str()) && *kind == Kind::Dir {
         "is a folder, which hides the parent's link".to_owned()
     } else if *owner != (0, 0) {
         format!("belongs to {}:{}, not 0:0", owner.0, owner.1)
@@ -50,26 +51,21 @@ fn oddity(entry: &Entry, epoch: u64) -> Option<String> {
 }
 
 /// The same tree, manifest and time, written once more, must be the same
-/// archive. An image by somebody else's program need not be.
+/// image. One by somebody else's program need not be.
 pub(super) fn determinism(image: &Image) -> Check {
     const NAME: &str = "determinism";
     let whole = &image.whole;
     if !whole.refused.is_empty() {
         return Check::skipped(NAME, "the tree could not be read as a whole");
     }
-    let options = WriteOptions {
-        epoch: whole.epoch(),
-        compression: Compression::None,
-        ..WriteOptions::default()
-    };
-    let mut sink = std::io::sink();
-    match aci::write(&whole.summary.manifest, &whole.rootfs, &options, &mut sink, &Silent) {
-        Ok(again) if again.id == whole.summary.id => {
+    match whole.again() {
+        Ok(None) => Check::skipped(NAME, "there is no archive to write again"),
+        Ok(Some(again)) if again == whole.id => {
             Check::ok(NAME, "written again from its own tree, it has the same id")
         }
-        Ok(again) => Check::failed(
+        Ok(Some(again)) => Check::failed(
             NAME,
-            format!("written again it is {}", again.id.to_string().replace(':', "-")),
+            format!("written again it is {}", again.to_string().replace(':', "-")),
         ),
         Err(error) => Check::failed(NAME, crate::report::text::chain(&error)),
     }

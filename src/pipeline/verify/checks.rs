@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::content::{self, Candidate, Node, Upstream};
 use crate::pack::aci::{Manifest, NameValue};
+use crate::pack::oci;
 use crate::report::text;
 use crate::settings::KernelVersion;
 use crate::source;
@@ -14,9 +15,8 @@ use super::{Check, Image};
 const MOST: usize = 8;
 
 /// The manifest against what rkt asks of the release that it is for.
-pub(super) fn manifest(image: &Image) -> Check {
+pub(super) fn manifest(image: &Image, manifest: &Manifest) -> Check {
     const NAME: &str = "manifest";
-    let manifest = &image.whole.summary.manifest;
     let (Some(upstream), Some(version), Some(arch)) =
         (image.upstream(), image.version(), image.arch())
     else {
@@ -82,12 +82,38 @@ fn pairs(kind: &str, found: &[NameValue], wanted: &[NameValue], wrong: &mut Vec<
     }
 }
 
+/// What an OCI image says of itself, against its kernel.
+pub(super) fn annotations(image: &Image, said: &oci::Said) -> Check {
+    const NAME: &str = "annotations";
+    let Some(about) = &said.about else {
+        return Check::failed(NAME, "its labels don't say which kernel it is, as ours do");
+    };
+    let mut wrong = Vec::new();
+    let mut same = |label: &str, wanted: &str| {
+        let found = said.labels.get(label).map_or("nothing", String::as_str);
+        if found != wanted {
+            wrong.push(format!("{label} says {found}, not {wanted}"));
+        }
+    };
+    let version = about.kernel.to_string();
+    same("org.opencontainers.image.version", &version);
+    same("org.opencontainers.image.title", &format!("Linux {version}"));
+    if let Some(release) = &image.release {
+        same("io.kinvolk.stage1-builder.kernel.release", release);
+    }
+    Check::of(NAME, wrong, format!("{}, Linux {version} for {}", about.name, about.arch))
+}
+
 /// A bzImage under the name that this release of rkt looks for. Under another
 /// one nobody notices: the parent's kernel boots.
 pub(super) fn kernel(image: &Image) -> Check {
     const NAME: &str = "kernel";
     let Some(file) = image.kernel_file else {
-        return Check::failed(NAME, "there is neither kernel_image nor bzImage");
+        let names = match image.manifest() {
+            Some(_) => "neither kernel_image nor bzImage",
+            None => "no boot/vmlinuz",
+        };
+        return Check::failed(NAME, format!("there is {names}"));
     };
     let mut wrong = Vec::new();
     if let Some(upstream) = image.upstream().and_then(|version| Upstream::of(version).ok())
@@ -111,10 +137,7 @@ pub(super) fn release(image: &Image) -> Check {
         return Check::skipped(NAME, "there is no kernel that says it");
     };
     let Some(folder) = &image.folder else {
-        return Check::failed(
-            NAME,
-            format!("{} does not hold one folder", content::STAGE1_MODULES),
-        );
+        return Check::failed(NAME, format!("{} does not hold one folder", image.modules_root()));
     };
     let mut wrong = Vec::new();
     let mut same = |what: &str, said: &str| {
@@ -124,7 +147,8 @@ pub(super) fn release(image: &Image) -> Check {
     };
     same("the modules folder", folder);
     let file = "source/include/config/kernel.release";
-    if let Some(said) = image.module_file(file) {
+    // Debian's headers have the package's version there.
+    if let Some(said) = image.module_file(file).filter(|_| !image.prebuilt()) {
         same(file, String::from_utf8_lossy(said).trim());
     }
     if let Some(provenance) = image.provenance() {
@@ -180,13 +204,20 @@ pub(super) fn headers(image: &Image) -> Check {
     };
     let config = image.config_text().unwrap_or_default();
     let rootfs = &image.whole.rootfs;
+    let build = rootfs.resolve(&format!("{base}/build")) == Some(&Node::Dir);
+    if image.prebuilt() {
+        return match build {
+            true => Check::ok(NAME, "build is there, as whoever compiled it has it"),
+            false => Check::skipped(NAME, "none came with the kernel"),
+        };
+    }
     let lacking = content::lacking(rootfs, &base, arch, &config);
     let mut wrong: Vec<String> =
         lacking.iter().take(MOST).map(|path| format!("{path} is not there")).collect();
     if let Some(more) = lacking.len().checked_sub(MOST).filter(|&more| more > 0) {
         wrong.push(format!("and {more} more"));
     }
-    if rootfs.resolve(&format!("{base}/build")) != Some(&Node::Dir) {
+    if !build {
         wrong.push("build leads to no folder".to_owned());
     }
     let leftovers = leftovers(image);
@@ -252,7 +283,11 @@ pub(super) fn provenance(image: &Image) -> Check {
     };
     let said = |path: &str| provenance.pointer(path).and_then(|value| value.as_str());
     let mut wrong = Vec::new();
-    for path in ["/kernel/version", "/source/digest", "/toolchain/cc/text", "/key"] {
+    let wanted: &[&str] = match image.prebuilt() {
+        true => &["/kernel/version", "/key"],
+        false => &["/kernel/version", "/source/digest", "/toolchain/cc/text", "/key"],
+    };
+    for path in wanted {
         if said(path).is_none_or(str::is_empty) {
             wrong.push(format!("provenance.json has no {}", path[1..].replace('/', ".")));
         }
@@ -266,6 +301,9 @@ pub(super) fn provenance(image: &Image) -> Check {
 
 pub(in crate::pipeline) fn origin(provenance: &serde_json::Value) -> String {
     let source = &provenance["source"];
+    if let (Some(source), true) = (source.as_str(), provenance["prebuilt"].is_array()) {
+        return format!("{source}, compiled by somebody else");
+    }
     let source: Option<source::Provenance> = serde_json::from_value(source.clone()).ok();
     let origin = match source {
         Some(source) => format!("{} ({}), {}", source.name, source.provider, source.verified),

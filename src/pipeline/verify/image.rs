@@ -2,21 +2,22 @@
 
 use std::path::Path;
 
-use crate::content::{self, Content, Node, STAGE1_MODULES as MODULES};
+use crate::content::{self, CONFIG, Content, KERNEL, MODULES, Node, STAGE1_MODULES};
 use crate::kconfig::DotConfig;
-use crate::pack::{self, aci};
+use crate::pack::aci::Manifest;
+use crate::pack::{self, Said};
 use crate::settings::{Arch, KernelVersion, RktVersion};
 use crate::vm;
 
-/// The names that rkt's releases know for the kernel.
-const KERNELS: [&str; 2] = ["kernel_image", "bzImage"];
+/// The names that rkt's releases know for the kernel, and everybody else's.
+const KERNELS: [&str; 3] = ["kernel_image", "bzImage", KERNEL];
 
 /// An image in memory.
 #[derive(Debug)]
 pub(in crate::pipeline) struct Image {
-    pub(in crate::pipeline) whole: aci::Whole,
+    pub(in crate::pipeline) whole: pack::Whole,
     /// The kernel's file name in the image.
-    pub(super) kernel_file: Option<&'static str>,
+    pub(in crate::pipeline) kernel_file: Option<&'static str>,
     /// The kernel, not compressed.
     pub(super) vmlinux: Option<Vec<u8>>,
     /// What the kernel says it is.
@@ -28,7 +29,7 @@ pub(in crate::pipeline) struct Image {
 impl Image {
     /// Reads it.
     pub(in crate::pipeline) fn load(file: &Path) -> Result<Self, pack::Error> {
-        let whole = aci::Whole::load(file)?;
+        let whole = pack::Whole::load(file)?;
         let mut image =
             Self { whole, kernel_file: None, vmlinux: None, release: None, folder: None };
         image.kernel_file = KERNELS.into_iter().find(|name| image.file(name).is_some());
@@ -43,7 +44,7 @@ impl Image {
 
     /// Its id, as the build prints it.
     pub(in crate::pipeline) fn id(&self) -> String {
-        self.whole.summary.id.to_string().replace(':', "-")
+        self.whole.id.to_string().replace(':', "-")
     }
 
     /// The bytes of a file.
@@ -61,7 +62,23 @@ impl Image {
 
     /// The modules folder's path.
     pub(in crate::pipeline) fn base(&self) -> Option<String> {
-        Some(format!("{MODULES}/{}", self.folder.as_ref()?))
+        Some(format!("{}/{}", self.modules_root(), self.folder.as_ref()?))
+    }
+
+    /// Where modules folders are in an image of its format.
+    pub(in crate::pipeline) fn modules_root(&self) -> &'static str {
+        match &self.whole.said {
+            Said::Aci(_) => STAGE1_MODULES,
+            Said::Oci(_) | Said::Files => MODULES,
+        }
+    }
+
+    /// The manifest of an ACI.
+    pub(in crate::pipeline) fn manifest(&self) -> Option<&Manifest> {
+        match &self.whole.said {
+            Said::Aci(manifest) => Some(manifest),
+            Said::Oci(_) | Said::Files => None,
+        }
     }
 
     /// The configuration beside the modules.
@@ -70,7 +87,7 @@ impl Image {
     }
 
     pub(super) fn config_bytes(&self) -> Option<&[u8]> {
-        self.module_file("config")
+        self.module_file("config").or_else(|| self.file(CONFIG))
     }
 
     pub(super) fn config_text(&self) -> Option<String> {
@@ -81,24 +98,41 @@ impl Image {
         serde_json::from_slice(self.module_file("provenance.json")?).ok()
     }
 
-    /// The release of rkt that it is for.
-    pub(super) fn upstream(&self) -> Option<RktVersion> {
-        self.whole.summary.manifest.label("version")?.parse().ok()
+    /// Whether somebody else has compiled it.
+    pub(super) fn prebuilt(&self) -> bool {
+        self.provenance().is_some_and(|provenance| provenance["prebuilt"].is_array())
     }
 
-    /// The kernel's version, as labelled.
+    /// The release of rkt that it is for.
+    pub(super) fn upstream(&self) -> Option<RktVersion> {
+        self.manifest()?.label("version")?.parse().ok()
+    }
+
+    /// The kernel's version, as labelled; plain files have no other label than
+    /// their provenance.
     pub(super) fn version(&self) -> Option<KernelVersion> {
-        self.whole.summary.manifest.label("kernelversion")?.parse().ok()
+        match &self.whole.said {
+            Said::Aci(manifest) => manifest.label("kernelversion")?.parse().ok(),
+            Said::Oci(said) => said.about.as_ref().map(|about| about.kernel),
+            Said::Files => self.provenance()?["kernel"]["version"].as_str()?.parse().ok(),
+        }
     }
 
     pub(super) fn arch(&self) -> Option<Arch> {
-        let label = self.whole.summary.manifest.label("arch")?;
-        Arch::ALL.into_iter().find(|arch| arch.appc() == label)
+        let named = |arch: &Arch| match &self.whole.said {
+            Said::Aci(manifest) => manifest.label("arch") == Some(arch.appc()),
+            Said::Oci(said) => said.arch == Some(*arch),
+            Said::Files => self
+                .provenance()
+                .is_some_and(|provenance| provenance["kernel"]["arch"] == arch.kernel()),
+        };
+        Arch::ALL.into_iter().find(named)
     }
 
     fn modules_folder(&self) -> Option<String> {
+        let root = self.modules_root();
         let below = |(path, node): (&str, &Node)| {
-            let name = path.strip_prefix(MODULES)?.strip_prefix('/')?;
+            let name = path.strip_prefix(root)?.strip_prefix('/')?;
             (*node == Node::Dir && !name.contains('/')).then(|| name.to_owned())
         };
         let mut folders: Vec<String> = self.whole.rootfs.iter().filter_map(below).collect();

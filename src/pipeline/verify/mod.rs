@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use crate::pack;
+use crate::pack::{self, Said};
 use crate::report::Fault;
 
 use super::Error;
@@ -131,18 +131,26 @@ fn unreadable(error: &pack::Error) -> Check {
     Check::failed(archive::STRUCTURE, crate::report::text::chain(error))
 }
 
+/// All of an ACI's checks; of another image those that it can be held to.
 fn run(image: &Image, host: &HostPaths) -> Vec<Check> {
-    vec![
-        archive::structure(image),
-        checks::manifest(image),
-        checks::kernel(image),
-        checks::release(image),
-        checks::configuration(image),
-        checks::bootable(image),
-        checks::headers(image),
-        checks::guest_program(image),
-        checks::provenance(image),
-        paths::check(image, host),
-        archive::determinism(image),
-    ]
+    let said = match &image.whole.said {
+        Said::Aci(manifest) => Some(checks::manifest(image, manifest)),
+        Said::Oci(said) => Some(checks::annotations(image, said)),
+        Said::Files => None,
+    };
+    let of_rkt = |check: fn(&Image) -> Check| image.manifest().is_some().then(|| check(image));
+    let rows = [
+        Some(archive::structure(image)),
+        said,
+        Some(checks::kernel(image)),
+        Some(checks::release(image)),
+        Some(checks::configuration(image)),
+        of_rkt(checks::bootable),
+        Some(checks::headers(image)),
+        of_rkt(checks::guest_program),
+        Some(checks::provenance(image)),
+        Some(paths::check(image, host)),
+        Some(archive::determinism(image)),
+    ];
+    rows.into_iter().flatten().collect()
 }

@@ -84,6 +84,7 @@ pub(super) fn checks(
     let ended = how_it_ended(&ran.outcome.end)?;
     let seen = Seen {
         image,
+        series,
         plan: &plan,
         answers: &answers,
         module: module.map(drop),
@@ -241,5 +242,10 @@ mod tests {
             assert_eq!(series(release), Some(Series { major, minor }), "{release}");
         }
         assert_eq!(series("next-20260101"), None);
+    }
+
+    #[test]
+    fn the_program_is_small() {
+        assert!(PROBE.starts_with(b"\x7fELF") && PROBE.len() < 1_500_000, "{}", PROBE.len());
     }
 }

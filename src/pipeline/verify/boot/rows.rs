@@ -6,6 +6,8 @@ use std::io::Read;
 use flate2::read::GzDecoder;
 use stage1_builder_guest::probe::Answer;
 
+use crate::settings::Series;
+
 use super::super::{Check, Image, Item, Status};
 use super::module::NoModule;
 use super::table::{Not, Planned};
@@ -23,6 +25,7 @@ const ROWS: [(&str, &str); 6] = [
 /// All that is known of what happened in the guest.
 pub(super) struct Seen<'a> {
     pub(super) image: &'a Image,
+    pub(super) series: Series,
     pub(super) plan: &'a [Planned],
     pub(super) answers: &'a [Answer],
     pub(super) module: Result<(), NoModule>,
@@ -106,7 +109,9 @@ impl Seen<'_> {
             (false, true) => Status::Ok,
             (false, false) => Status::Skipped,
         };
-        Check { name, status, details: summary(self.plan, group, &items), items }
+        let mut details = summary(&items);
+        details.extend(left_out(self.plan, group, self.series));
+        Check { name, status, details, items }
     }
 
     fn item(&self, planned: &Planned) -> Item {
@@ -131,7 +136,7 @@ fn why_not(not: &Not) -> String {
 }
 
 /// One line for each that failed, and one for all others of the same fate.
-fn summary(plan: &[Planned], group: &str, items: &[Item]) -> Vec<String> {
+fn summary(items: &[Item]) -> Vec<String> {
     let failed = items.iter().filter(|item| item.status == Status::Failed).map(|item| {
         let brought = match item.config.as_slice() {
             [] => String::new(),
@@ -150,28 +155,24 @@ fn summary(plan: &[Planned], group: &str, items: &[Item]) -> Vec<String> {
         [name] if items.len() == 1 => format!("{name}: {detail}"),
         names => format!("{} {detail}: {}", names.len(), names.join(", ")),
     });
-    failed.chain(good).chain(left_out(plan, group)).collect()
+    failed.chain(good).collect()
 }
 
-fn left_out(plan: &[Planned], group: &str) -> Vec<String> {
+/// What was not tried, by the reason.
+fn left_out(plan: &[Planned], group: &str, series: Series) -> Vec<String> {
     let (mut yet, mut modules, mut off) = (Vec::new(), Vec::new(), Vec::new());
     for Planned { name, not, .. } in plan.iter().filter(|one| one.group == group) {
         match not {
             None => {}
             Some(Not::Yet(since)) => yet.push(format!("{name} ({since})")),
             Some(Not::Module(_)) => modules.push(name.clone()),
-            Some(Not::Off(symbol)) => off.push(format!("{name} ({symbol})")),
+            Some(Not::Off(_)) => off.push(name.clone()),
         }
     }
-    let line = |title: &str, names: Vec<String>| {
-        (!names.is_empty()).then(|| format!("{title}: {}", names.join(", ")))
-    };
-    let lines = [
-        line("not tried, modules", modules),
-        line("not asked for", off),
-        line("later than this series", yet),
-    ];
-    lines.into_iter().flatten().collect()
+    let later = format!("not in {series}");
+    let titled = [("modules, not tried", modules), ("off in this image", off), (&later, yet)];
+    let some = titled.into_iter().filter(|(_, names)| !names.is_empty());
+    some.map(|(title, names)| format!("{title}: {}", names.join(", "))).collect()
 }
 
 /// What hexadecimal digits stand for, unpacked.
@@ -199,7 +200,6 @@ fn first_difference(told: &[u8], own: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Series;
 
     fn planned(name: &str, not: Option<Not>) -> Planned {
         let config = vec![name.to_uppercase()];
@@ -228,13 +228,9 @@ mod tests {
             item("array", Status::Ok, "created"),
             item("queue", Status::Failed, "EPERM"),
         ];
-        let expected = [
-            "queue: EPERM (CONFIG_QUEUE)",
-            "2 created: hash, array",
-            "not asked for: xskmap (CONFIG_XSKMAP)",
-            "later than this series: ringbuf (5.8)",
-        ];
-        assert_eq!(summary(&plan, "bpf-map", &items), expected);
+        assert_eq!(summary(&items), ["queue: EPERM (CONFIG_QUEUE)", "2 created: hash, array"]);
+        let left = left_out(&plan, "bpf-map", Series { major: 4, minor: 9 });
+        assert_eq!(left, ["off in this image: xskmap", "not in 4.9: ringbuf (5.8)"]);
     }
 
     #[test]
