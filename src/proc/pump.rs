@@ -1,6 +1,7 @@
 //! Hearing a program out, and ending it when we are asked to stop.
 
 use std::io::{BufRead, BufReader, Read};
+use std::os::fd::AsFd;
 use std::process::{Child, ExitStatus};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
@@ -31,6 +32,9 @@ pub(super) fn pump(
     mut take: impl FnMut(Stream, &[u8]),
 ) -> Result<ExitStatus, Error> {
     let (sender, receiver) = channel();
+    let mut pipes = Vec::new();
+    pipes.extend(child.stdout.as_ref().and_then(|pipe| pipe.as_fd().try_clone_to_owned().ok()));
+    pipes.extend(child.stderr.as_ref().and_then(|pipe| pipe.as_fd().try_clone_to_owned().ok()));
     if let Some(stdout) = child.stdout.take() {
         read_on_a_thread(Stream::Stdout, stdout, chunks, sender.clone());
     }
@@ -46,7 +50,9 @@ pub(super) fn pump(
                 if ended.is_none() && matches!(child.try_wait(), Ok(Some(_))) {
                     ended = Some(Instant::now());
                 }
-                if ended.is_some_and(|when| when.elapsed() > LINGER) {
+                // On a busy machine, what it wrote last may not have been read.
+                let waiting = |pipe| rustix::io::ioctl_fionread(pipe).is_ok_and(|bytes| bytes > 0);
+                if ended.is_some_and(|when| when.elapsed() > LINGER) && !pipes.iter().any(waiting) {
                     break;
                 }
             }
