@@ -18,6 +18,7 @@ use crate::settings::{KernelRequest, KernelVersion, Series};
 
 use super::download::{discard, download, forget};
 use super::gpg::{self, Verdict};
+use super::growing::Growing;
 use super::keys::{self, CHECKSUM_SIGNERS, Keys, RELEASE_SIGNERS};
 use super::releases::{Listed, Releases, checksum_of, newest_named};
 use super::{Archive, Error, Options, Provenance, Provider, Verified, decompress, record};
@@ -247,7 +248,8 @@ fn acquire(
     // An archive without a record that counts is verified anew.
     if path.exists() && !partial.exists() {
         fs::rename(path, &partial)?;
-        if let Ok(provenance) = check(&partial, place, proof, reporter)? {
+        reporter.started(Stage::Verify, &place.name);
+        if let Ok(provenance) = check(&partial, place, proof, None, reporter)? {
             return commit(&partial, path, provenance);
         }
         discard(&partial)?;
@@ -258,9 +260,14 @@ fn acquire(
             reporter.warning(format!("{}: {altered}; fetching it once more", place.url));
         }
         reporter.started(Stage::Fetch, &place.url);
-        download(client, &place.url, &partial, reporter)?;
-        reporter.finished(Stage::Fetch, &place.name);
-        match check(&partial, place, proof, reporter) {
+        let fetch = || {
+            download(client, &place.url, &partial, reporter)?;
+            reporter.finished(Stage::Fetch, &place.name);
+            reporter.started(Stage::Verify, &place.name);
+            Ok(())
+        };
+        let signers = followed(&partial, proof, fetch)?;
+        match check(&partial, place, proof, signers, reporter) {
             Ok(Ok(provenance)) => return commit(&partial, path, provenance),
             Ok(Err(reason)) => altered = reason,
             Err(error) => {
@@ -273,6 +280,32 @@ fn acquire(
     Err(Error::Altered { archive: place.url.clone(), reason: altered })
 }
 
+/// Downloads, and has gpgv read along: the archive is verified a moment after
+/// it is whole. Gives who signed it, if that is clear already.
+fn followed(
+    partial: &Path,
+    proof: &Proof,
+    download: impl FnOnce() -> Result<(), Error>,
+) -> Result<Option<Vec<String>>, Error> {
+    let Proof::Signature { file: signature, keys, .. } = proof else {
+        return download().map(|()| None);
+    };
+    let growing = Growing::new(partial);
+    let reader = growing.reader();
+    std::thread::scope(|scope| {
+        let follower = scope.spawn(move || verdict(&keys.files, signature, || reader, |_| {}));
+        let downloaded = download();
+        drop(growing);
+        let followed = follower.join();
+        downloaded?;
+        // Whatever else was found, a check of the whole file says better.
+        Ok(match followed {
+            Ok(Ok(Ok(Verdict::Good(signers)))) => Some(signers),
+            _ => None,
+        })
+    })
+}
+
 fn commit(partial: &Path, path: &Path, provenance: Provenance) -> Result<Provenance, Error> {
     fs::rename(partial, path)?;
     fsutil::sync_dir(fsutil::parent(path))?;
@@ -280,14 +313,15 @@ fn commit(partial: &Path, path: &Path, provenance: Provenance) -> Result<Provena
     Ok(provenance)
 }
 
-/// Verifies a whole download; the inner error says how it was altered.
+/// Verifies a whole download; the inner error says how it was altered. Who
+/// signed it may be known already.
 fn check(
     file: &Path,
     place: &Place,
     proof: &Proof,
+    signers: Option<Vec<String>>,
     reporter: &dyn Reporter,
 ) -> Result<Result<Provenance, String>, Error> {
-    reporter.started(Stage::Verify, &place.name);
     let digest = Digest::sha256_of_file(file)?;
     let compare = |wanted: &Digest, verified: Verified| {
         if *wanted == digest { Ok(verified) } else { Err(format!("has {digest}, not {wanted}")) }
@@ -302,7 +336,9 @@ fn check(
             compare(wanted, Verified::SignedChecksum { fingerprint: fingerprint.clone() })
         }
         Proof::Signature { file: signature, url, keys } => {
-            check_signature(file, signature, url, keys, reporter)?
+            let known = signers.map(|signers| Ok(Verdict::Good(signers)));
+            let verdict = known.map_or_else(|| read_whole(file, signature, keys, reporter), Ok)?;
+            signed(verdict, url, keys)?
         }
     };
     Ok(result.map(|verified| {
@@ -312,30 +348,41 @@ fn check(
     }))
 }
 
-fn check_signature(
+/// What gpgv says of a file, which is here as a whole.
+fn read_whole(
     file: &Path,
     signature: &Path,
-    url: &str,
     keys: &Keys,
     reporter: &dyn Reporter,
+) -> Result<Result<Verdict, io::Error>, Error> {
+    let file = fs::File::open(file)?.into_parts().0;
+    verdict(
+        &keys.files,
+        signature,
+        || file,
+        |done| {
+            let (stage, unit, current) = (Stage::Verify, Unit::Bytes, String::new());
+            reporter.event(Event::Progress { stage, done, total: None, unit, current });
+        },
+    )
+}
+
+/// Whether one of the keys has signed it; the inner error says how it was
+/// altered.
+fn signed(
+    verdict: Result<Verdict, io::Error>,
+    url: &str,
+    keys: &Keys,
 ) -> Result<Result<Verified, String>, Error> {
-    let mut broken = None;
-    let feed = |stdin: &mut dyn Write| {
-        broken = feed_tar(file, stdin, reporter)?;
-        Ok(())
-    };
-    let verdict = gpg::detached(&keys.files, signature, feed)?;
-    if let Some(error) = broken {
-        return Ok(Err(format!("can't be decompressed ({error})")));
-    }
     match verdict {
-        Verdict::Bad => Ok(Err("its signature is of other bytes".to_owned())),
-        Verdict::Good(signers) => match keys.accepted(&signers) {
+        Err(error) => Ok(Err(format!("can't be decompressed ({error})"))),
+        Ok(Verdict::Bad) => Ok(Err("its signature is of other bytes".to_owned())),
+        Ok(Verdict::Good(signers)) => match keys.accepted(&signers) {
             Some(fingerprint) => Ok(Ok(Verified::OpenPgp { fingerprint })),
             None => Err(not_pinned(url, signers.join(", "))),
         },
-        Verdict::Unknown(key) => Err(not_pinned(url, key)),
-        Verdict::Refused(reason) => {
+        Ok(Verdict::Unknown(key)) => Err(not_pinned(url, key)),
+        Ok(Verdict::Refused(reason)) => {
             Err(Error::SignatureRefused { signature: url.to_owned(), reason })
         }
     }
@@ -345,14 +392,35 @@ fn not_pinned(url: &str, key: String) -> Error {
     Error::KeyNotPinned { signature: url.to_owned(), key }
 }
 
+/// Has gpgv read the uncompressed tar. What is wrong with the archive is a
+/// result; what is wrong with the program is an error. `progress` is told how
+/// many bytes of the tar have passed.
+fn verdict<R: Read + Send + 'static>(
+    keyrings: &[PathBuf],
+    signature: &Path,
+    archive: impl FnOnce() -> R + Send,
+    progress: impl FnMut(u64) + Send,
+) -> Result<Result<Verdict, io::Error>, Error> {
+    let mut broken = None;
+    let feed = |stdin: &mut dyn Write| {
+        broken = feed_tar(archive(), stdin, progress)?;
+        Ok(())
+    };
+    let verdict = gpg::detached(keyrings, signature, feed)?;
+    Ok(broken.map_or(Ok(verdict), Err))
+}
+
 /// Writes the uncompressed tar. What is wrong with the archive is a result;
 /// what is wrong with the program at the other end is an error.
 fn feed_tar(
-    file: &Path,
+    archive: impl Read + Send + 'static,
     stdin: &mut dyn Write,
-    reporter: &dyn Reporter,
+    mut progress: impl FnMut(u64),
 ) -> io::Result<Option<io::Error>> {
-    let (_, mut tar) = decompress::reader(fs::File::open(file)?.into_parts().0)?;
+    let (_, mut tar) = match decompress::decoder(archive) {
+        Ok(decoder) => decoder,
+        Err(error) => return Ok(Some(error)),
+    };
     let mut buffer = vec![0; 256 << 10];
     let mut done = 0;
     loop {
@@ -363,9 +431,7 @@ fn feed_tar(
         };
         stdin.write_all(&buffer[..count])?;
         done += count as u64;
-        let current = String::new();
-        let (stage, unit) = (Stage::Verify, Unit::Bytes);
-        reporter.event(Event::Progress { stage, done, total: None, unit, current });
+        progress(done);
     }
 }
 

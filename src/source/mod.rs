@@ -47,6 +47,7 @@ mod extra;
 pub(crate) mod fuzzing;
 mod git;
 mod gpg;
+mod growing;
 mod kernel_org;
 mod keys;
 pub mod local;
