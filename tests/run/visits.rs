@@ -45,12 +45,13 @@ fn a_debugger_is_waited_for() {
     said.is(0, &[]).says("waits\nthrough\n0\n");
 }
 
-/// What a run that failed leaves can be run again by hand.
+/// What a run that failed leaves can be run again by hand. The kernel gives up
+/// a moment after the command spoke: whoever passes its words on has been heard.
 #[test]
 fn a_run_that_failed_is_kept_and_can_be_repeated() {
     let Some(bench) = Bench::new() else { return };
     let said = bench.shell(
-        r#"run --keep -- sh -c 'echo again; echo c >/proc/sysrq-trigger' >out; echo $?
+        r#"run --keep -- sh -c 'echo again; sleep 1; echo c >/proc/sysrq-trigger' >out; echo $?
         kept=$(echo runtime/stage1-builder/kept-*); ls $kept
         grep -c "sysrq triggered crash" $kept/console.log
         run --keep -- true; ls -d runtime/stage1-builder/*/ | wc -l
