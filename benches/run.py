@@ -110,13 +110,13 @@ def without_kvm(folder):
     return dict(os.environ, PATH=folder + ":" + os.environ["PATH"])
 
 
-def virtme(kernel, command, environment):
+def virtme(kernel, command, environment, *more):
     """virtme-ng fails without a terminal. Where there is no udevd it runs the
     command by way of the console and ends with 255, whatever its exit code:
     a file tells that the command came to its end."""
     with tempfile.TemporaryDirectory(dir="/opt") as proof:
         inner = f"{command} && touch {proof}/done"
-        vng = ["vng", "--disable-kvm", f"--rwdir={proof}", "-r", kernel, "--", inner]
+        vng = ["vng", "--disable-kvm", *more, f"--rwdir={proof}", "-r", kernel, "--", inner]
         took = seconds(["script", "-qec", shlex.join(vng), "/dev/null"], codes=(0, 255), env=environment)
         if not os.path.exists(f"{proof}/done"):
             raise subprocess.CalledProcessError(255, vng)
@@ -222,7 +222,9 @@ def share(kernel, folder, rounds):
             commands[f"stage1-builder, {how}"] = lambda run=run: seconds(run)
     if shutil.which("vng"):
         peers = without_kvm(folder)
-        commands["virtme-ng"] = lambda: virtme(kernel, inner, peers)
+        commands["virtme-ng, 9p"] = lambda: virtme(kernel, inner, peers, "--force-9p")
+        if shutil.which("virtiofsd"):
+            commands["virtme-ng, virtiofs"] = lambda: virtme(kernel, inner, peers)
     compare("`git status` and `tar cf /dev/null` over a tree", commands, rounds)
 
 
