@@ -70,7 +70,7 @@ pub(super) fn fetch(
     }
     let unvouched = voucher(source, &target, options);
     if unvouched.is_none() && target.tag.is_none() {
-        return Err(not_vouched(source, &target, "a branch is what its server says"));
+        return Err(not_vouched(source, &target, "which commit that is, only its server says"));
     }
     let scratch = AtomicFolder::create(&folder)?;
     reporter.started(Stage::Fetch, source.to_string());
