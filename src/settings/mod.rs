@@ -23,6 +23,7 @@ mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod layers;
+mod own_source;
 mod scope;
 mod sources;
 mod syntax;
@@ -37,13 +38,11 @@ use std::path::PathBuf;
 pub use arch::Arch;
 pub use error::Error;
 pub use layers::{Given, Origin};
+pub use own_source::{GitSource, OwnSource};
 pub use sources::Sources;
 pub use syntax::{Position, quote};
 pub use table::{BuiltIn, Key, SETTINGS, Setting, nearest_name, reference_markdown};
-pub use value::{
-    Compression, Features, Format, GitSource, Insecure, OwnSource, ProviderName, UnknownWord,
-    Vmlinux,
-};
+pub use value::{Compression, Features, Format, Insecure, ProviderName, UnknownWord, Vmlinux};
 pub use version::{KernelRequest, KernelVersion, NotAVersion, RktVersion, Series};
 
 use crate::digest::Digest;
@@ -257,7 +256,7 @@ impl Values<'_> {
 
     fn own_source(&self) -> Result<Option<OwnSource>, Error> {
         let anchored = |path: PathBuf| self.anchored(Key::Source, path);
-        Ok(self.optional(Key::Source, value::own_source)?.map(|source| match source {
+        Ok(self.optional(Key::Source, own_source::own_source)?.map(|source| match source {
             OwnSource::Path(path) => OwnSource::Path(anchored(path)),
             OwnSource::Git(git) => match git.folder().map(|folder| anchored(folder.to_owned())) {
                 // A path that is not text was none of a setting's.
