@@ -398,7 +398,13 @@ impl<'a> Scanner<'a> {
                 Some('\'') if quoted => return Err(self.single_in_double()),
                 Some('\'') => self.single_quoted(&mut pieces)?,
                 Some('"') => self.double_quoted(&mut pieces)?,
-                Some('\\') => self.escape(&mut pieces, "\\\"$`}")?,
+                Some('\\') => {
+                    self.escape(&mut pieces, "\\\"$`}")?;
+                    // Where a line goes on, a shell takes it for the start.
+                    if !quoted && self.peek() == Some('~') {
+                        return Err(self.unquoted('~'));
+                    }
+                }
                 Some('$') => self.variable(&mut pieces, quoted)?,
                 Some('`') => return Err(self.command()),
                 Some(c) if !quoted && ";&|<>()".contains(c) => return Err(self.unquoted(c)),

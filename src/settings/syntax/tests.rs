@@ -85,6 +85,7 @@ fn each_refusal_has_its_place_and_says_what_to_write() {
         ("A=~}", 1, 3, "'~' outside of quotes", "NAME='…'"),
         ("A=~me/b", 1, 3, "'~' outside of quotes", "NAME='…'"),
         ("A=b:~/c", 1, 5, "'~' outside of quotes", "NAME='…'"),
+        ("A=${B:-\\\n~}", 2, 1, "'~' outside of quotes", "NAME='…'"),
         ("A=${B:-<(c)}", 1, 8, "'<' outside of quotes", "NAME='…'"),
         ("A=b; c", 1, 4, "';' outside of quotes", "NAME='…'"),
         ("A=b&&c", 1, 4, "'&' outside of quotes", "in quotes"),
