@@ -290,6 +290,26 @@ fn a_server_of_plain_files_gives_a_state_with_its_history() {
 }
 
 #[test]
+fn the_users_own_ways_of_git_change_no_byte() {
+    let (history, home) = (History::new(), tempfile::tempdir().unwrap());
+    let source = format!("{}#v6.12.3", history.tree().display());
+    let plan = |own_ways: &str, cache: &str| {
+        fs::write(home.path().join(".gitconfig"), own_ways).unwrap();
+        let builder = builder(home.path())
+            .env("HOME", home.path())
+            .env("S1B_CACHE_DIR", home.path().join(cache))
+            .args(["build", "--dry-run", "--source", &source]);
+        let (code, stdout, stderr) = outcome(builder);
+        assert_eq!(code, 0, "{stderr}");
+        stdout
+    };
+    fs::write(home.path().join("attributes"), "kernel export-ignore\n").unwrap();
+    let attributes = home.path().join("attributes").display().to_string();
+    let own = format!("[core]\nautocrlf = true\nattributesFile = {attributes}\n[tar]\numask = 0\n");
+    assert_eq!(plan("", "one"), plan(&own, "other"));
+}
+
+#[test]
 fn a_repository_on_this_machine_is_the_users_own() {
     let (history, store) = (History::new(), tempfile::tempdir().unwrap());
     let (asked, tree) = (Asked::new(&store), history.tree().display().to_string());

@@ -88,10 +88,7 @@ pub(super) fn fetch(
     };
     let version = repository.version(source, &target)?;
     repository.archive(&target, version, &path, reporter)?;
-    let revision = match source.folder() {
-        Some(own) => revision::of_commit(own, &target.commit, version),
-        None => revision::of_name(&target, version),
-    };
+    let revision = revision_of(source, &target, version);
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let digest = Digest::sha256_of_file(&path)?;
     let provider = Provider::Git;
@@ -127,11 +124,16 @@ fn vouched(
         (Verified::OpenPgp { .. }, None) if signed && target.tag.is_some() => kept.clone(),
         (_, voucher) => voucher?,
     };
-    archive.provenance.revision = Some(match source.folder() {
-        Some(own) => revision::of_commit(own, &target.commit, archive.version),
-        None => revision::of_name(target, archive.version),
-    });
+    archive.provenance.revision = Some(revision_of(source, target, archive.version));
     Some(archive)
+}
+
+/// What is known of its history: all of it in a repository that is here.
+fn revision_of(source: &GitSource, target: &Target, version: KernelVersion) -> Revision {
+    match source.folder() {
+        Some(own) => revision::of_commit(own, &target.commit, version),
+        None => revision::of_name(target, version),
+    }
 }
 
 fn not_vouched(source: &GitSource, target: &Target, reason: &str) -> Error {
@@ -212,7 +214,8 @@ impl Repository {
         reporter: &dyn Reporter,
     ) -> Result<(), Error> {
         let prefix = format!("--prefix=linux-{}/", version.tarball());
-        let program = self.git().args(["-c", "tar.umask=0002", "archive", "--format=tar", &prefix]);
+        let program = OWN_WAYS.iter().fold(self.git(), |git, way| git.args(["-c", way]));
+        let program = program.args(["archive", "--format=tar", &prefix]);
         let file = AtomicFile::create(path)?;
         let mut encoder = zstd::Encoder::new(file, LEVEL)?;
         encoder.include_checksum(true)?;
@@ -235,6 +238,11 @@ impl Repository {
         }
     }
 }
+
+/// What the user's configuration must not change in an archive: the same
+/// commit is the same bytes.
+const OWN_WAYS: [&str; 4] =
+    ["tar.umask=0002", "core.autocrlf=false", "core.eol=lf", "core.attributesFile=/dev/null"];
 
 /// A kernel's tar of 1.4 GB is a sixth with it, in seconds.
 const LEVEL: i32 = 3;
