@@ -12,7 +12,7 @@ pub use crate::pack::fuzzing::image_folder;
 pub use crate::pipeline::fuzzing::provenance;
 pub use crate::settings::fuzzing::{settings, values};
 pub use crate::source::fuzzing::{
-    compressed, deb, debian, keys, patches, releases, source_archive,
+    compressed, deb, debian, git, keys, patches, releases, source_archive,
 };
 pub use crate::vm::fuzzing::{console, guest_frames, guest_users, modules};
 
@@ -131,7 +131,7 @@ pub(crate) fn nothing_leads_out(folder: &Path) {
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 25] = [
+pub const TARGETS: [(&str, Target); 26] = [
     ("aci", aci),
     ("compressed", compressed),
     ("console", console),
@@ -141,6 +141,7 @@ pub const TARGETS: [(&str, Target); 25] = [
     ("deb", deb),
     ("debian", debian),
     ("dotconfig", dotconfig),
+    ("git", git),
     ("guest_frames", guest_frames),
     ("guest_users", guest_users),
     ("image_folder", image_folder),

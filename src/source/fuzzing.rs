@@ -9,12 +9,13 @@ use fs_err as fs;
 
 use super::decompress::{self, Compression};
 use super::patch::{Patch, apply_series};
-use super::{debian, download, gpg, keys, local, patch, record, releases, unpack};
+use super::{debian, download, git, gpg, keys, local, patch, record, releases, unpack};
 use crate::fuzzing::{comes_back, files, folder, nothing_leads_out, record, summed, texts};
 use crate::report::Silent;
 use crate::settings::{KernelRequest, KernelVersion, Series};
 
 pub use debian::fuzzing::{deb, debian};
+pub use git::fuzzing::git;
 
 /// The most that an input may unpack to here.
 const MOST: u64 = 4 << 20;

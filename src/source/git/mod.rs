@@ -7,6 +7,8 @@
 //! id, which git checks all content against, or by a tag that is signed by
 //! one of the release keys.
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing;
 mod program;
 mod reference;
 mod revision;

@@ -134,6 +134,26 @@ pub(super) fn none(source: &GitSource) -> Error {
     Error::NoReference { state: source.clone() }
 }
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing {
+    use super::{chosen, is_id};
+
+    /// What is chosen stands in the list, under the name that was asked for.
+    pub(in super::super) fn listed(listed: &str, reference: &str) {
+        let Some(target) = chosen(listed, reference) else { return };
+        assert!(is_id(&target.commit) && is_id(&target.object));
+        assert!(listed.contains(&format!("{}\t{}", target.object, target.name)));
+        assert!(target.name.ends_with(reference));
+        match &target.tag {
+            Some(tag) => {
+                assert!(target.name.ends_with(tag.as_str()));
+                assert!(listed.contains(&format!("{}\t{}^{{}}", target.commit, target.name)));
+            }
+            None => assert_eq!(target.commit, target.object),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

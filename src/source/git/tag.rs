@@ -71,6 +71,25 @@ fn header<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
 }
 
+#[cfg(any(test, fuzzing))]
+pub(super) mod fuzzing {
+    use super::{SIGNATURE, header, parts};
+
+    /// What is said of a tag stands in the part that is signed, before the
+    /// message.
+    pub(in super::super) fn object(text: &str) {
+        let Some((signed, signature)) = parts(text) else { return };
+        assert_eq!(format!("{signed}{signature}"), text);
+        assert!(signature.starts_with(SIGNATURE) && signed.ends_with('\n'));
+        for name in ["object", "tag"] {
+            if let Some(value) = header(signed, name) {
+                let message = signed.find("\n\n").unwrap_or(signed.len());
+                assert!(signed[..message].contains(&format!("{name} {value}")));
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

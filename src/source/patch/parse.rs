@@ -393,20 +393,24 @@ struct Side {
 }
 
 /// The one name in the rest of a `diff --git` line, with a prefix. Only for
-/// parts without `---`: there both names are the same.
+/// parts without `---`: there both names are the same behind their prefixes.
 fn git_name(text: &[u8]) -> Option<Vec<u8>> {
-    let after_slash = |name: &[u8]| -> Option<Vec<u8>> {
-        let slash = name.iter().position(|&byte| byte == b'/')?;
-        Some(name[slash + 1..].to_vec())
-    };
-    let same = |left: &[u8], right: &[u8]| {
-        let (left_name, rest) = unquoted(left)?;
-        let (right_name, right_rest) = unquoted(right)?;
-        let equal = after_slash(&left_name)? == after_slash(&right_name)?;
-        (equal && rest.is_empty() && right_rest.is_empty()).then_some(left_name)
-    };
-    let spaces = text.iter().enumerate().filter(|&(_, &byte)| byte == b' ');
-    spaces.map(|(index, _)| index).find_map(|index| same(&text[..index], &text[index + 1..]))
+    let slash = |name: &[u8]| name.iter().position(|&byte| byte == b'/');
+    if text.starts_with(b"\"") {
+        let (old, rest) = unquoted(text)?;
+        let (new, rest) = unquoted(rest.strip_prefix(b" ")?)?;
+        let same = old[slash(&old)?..] == new[slash(&new)?..];
+        return (same && rest.is_empty()).then_some(old);
+    }
+    // What is left of `a/NAME b/NAME` behind the first prefix is `NAME b/NAME`.
+    // Its middle is in ` b/`, so that the next slash there is the second prefix's.
+    let start = slash(text)? + 1;
+    let names = &text[start..];
+    let middle = names.len().div_ceil(2);
+    let second = middle + slash(&names[middle..])? + 1;
+    let end = names.len() - second;
+    let same = names[..end] == names[second..] && names[end] == b' ';
+    (same && slash(&names[end..second - 1]).is_none()).then(|| text[..start + end].to_vec())
 }
 
 /// A name and what follows it. In quotes, it is as a C string; else all is
@@ -441,5 +445,32 @@ fn unquoted(text: &[u8]) -> Option<(Vec<u8>, &[u8])> {
             }
             [] => return None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> Option<String> {
+        git_name(text.as_bytes()).map(|name| String::from_utf8(name).unwrap())
+    }
+
+    #[test]
+    fn both_names_of_a_git_line_are_the_same_behind_their_prefixes() {
+        let told = ["a/x b/x", "old/fs/x new/fs/x", "a/x b/x b/x b/x", "a/a b c b/a b c"];
+        let names = ["a/x", "old/fs/x", "a/x b/x", "a/a b c"];
+        assert_eq!(told.map(name), names.map(|name| Some(name.to_owned())));
+        assert_eq!(name(r#""a/\303\244" "b/\303\244""#).as_deref(), Some("a/ä"));
+        let not_told =
+            ["", "/", "a/x", "a/x b/y", "x x", "a/xb/x", r#""a/x" "b/y""#, r#""a/x" "b/x" "#];
+        assert_eq!(not_told.map(name), [const { None }; 8]);
+    }
+
+    /// A line of a patch may be as long as the patch.
+    #[test]
+    fn a_long_line_takes_no_longer_than_its_length() {
+        let told = [" ", " /", "x/ ", "\""].map(|part| name(&part.repeat(1 << 20)).is_some());
+        assert_eq!(told, [false, true, false, false]);
     }
 }
