@@ -21,7 +21,7 @@ pub enum Error {
         reasons: Vec<(Provider, Error)>,
     },
     /// One provider does not have the version.
-    #[error("{place} has no Linux {request}")]
+    #[error("no Linux {request} in {place}")]
     Unknown {
         /// What was asked for.
         request: KernelRequest,
@@ -401,7 +401,7 @@ mod tests {
         let reasons = vec![(Provider::KernelOrg, first), (Provider::Debian, unknown())];
         let text = Error::Nobody { request: "6.99.1".parse().unwrap(), reasons }.to_string();
         assert!(text.contains("kernel.org: can't reach https://a.example/x: "), "{text}");
-        assert!(text.contains("debian: https://example.org has no Linux 6.99.1"), "{text}");
+        assert!(text.contains("debian: no Linux 6.99.1 in https://example.org"), "{text}");
     }
 
     #[test]
