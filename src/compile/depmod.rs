@@ -28,7 +28,7 @@ impl Depmod {
             || Missing::new("depmod", "lists what the kernel's modules need", ["kmod"; 4]);
         let program = places.into_iter().find_map(proc::find);
         let program = program.ok_or_else(|| Error::MissingTools(vec![missing()]))?;
-        let text = first_line(&program.to_string_lossy(), "--version")?;
+        let text = first_line(&program, "--version")?;
         Ok(Self { program, text })
     }
 

@@ -77,6 +77,14 @@ pub enum Error {
         /// By which signal.
         signal: Signal,
     },
+    /// A toolchain that is here whole, and whose programs don't run.
+    #[error("{name} does not run on this host")]
+    Archive {
+        /// As it was asked for.
+        name: String,
+        /// The reason, with the program's path.
+        source: proc::Error,
+    },
     /// A program can't be started.
     #[error("can't run a program of the build")]
     Program {
@@ -112,6 +120,7 @@ impl Error {
             Self::Path { .. } => Fault::Settings,
             Self::Files { .. } => Fault::Storage,
             Self::Stopped { signal } => (*signal).into(),
+            Self::Archive { .. } => Fault::MissingTools,
             Self::Program { source } => source.signal().map_or(Fault::MissingTools, Fault::from),
         }
     }
@@ -131,6 +140,10 @@ impl Error {
                 Some(hint) => hint.to_owned(),
                 None => format!("less +/error: {}", log.display()),
             }),
+            Self::Archive { .. } => Some(
+                "take another release with --toolchain, or a compiler of this host with --cc"
+                    .to_owned(),
+            ),
             Self::Files { source, .. } => text::storage_hint(source),
             _ => None,
         }

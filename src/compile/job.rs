@@ -13,6 +13,7 @@ use super::{Error, KernelArtifacts, Toolchain, headers, pahole, unfinished};
 use crate::fsutil::Lock;
 use crate::report::{Event, Reporter, Stage, Total, Unit, text};
 use crate::settings::{Arch, KernelVersion};
+use crate::source::CrossTools;
 
 /// The object folder's name, in the source tree. No series has a folder of
 /// this name.
@@ -24,6 +25,9 @@ pub const CONFIG_FOLDER: &str = "stage1-config";
 
 /// The configuration while it is not whole, beside `.config`.
 const NEW_CONFIG: &str = ".stage1-config";
+
+/// Where debugging information says that a toolchain of an archive was.
+const TOOLCHAIN: &str = "/toolchain";
 
 /// Who built the kernel, as `uname -v` and the boot's first line show it: the
 /// same for everybody, since it is compiled in.
@@ -127,6 +131,12 @@ impl Job<'_> {
         let objects = format!("-fdebug-prefix-map={}=.", self.objects().display());
         variables.set("KCFLAGS", [objects.as_str()]);
         variables.set("KAFLAGS", [objects.as_str()]);
+        // Headers of the compiler's own are in debugging information, too.
+        if let Some(tools) = &self.toolchain.tools {
+            let map = format!("-fdebug-prefix-map={}={TOOLCHAIN}", tools.folder.display());
+            variables.append("KCFLAGS", std::slice::from_ref(&map));
+            variables.append("KAFLAGS", &[map]);
+        }
         let option = host_map_option(&self.toolchain.host_cc);
         variables.append("HOSTCC", &[format!("{option}={}=.", self.tree.display())]);
     }
@@ -138,6 +148,7 @@ impl Job<'_> {
             variables: self.make_variables(),
             jobs: self.jobs,
             launcher: self.launcher.is_some(),
+            tools: self.toolchain.tools.as_ref().map(CrossTools::bin),
             epoch: self.epoch,
             lock: self.lock,
             log: self.log,
@@ -148,6 +159,7 @@ impl Job<'_> {
     /// with other tools or variables, and removes what a killed make left.
     fn prepare(&self, make: &Make<'_>, reporter: &dyn Reporter) -> Result<(), Error> {
         check_path(self.tree)?;
+        self.toolchain.tools.as_ref().map_or(Ok(()), |tools| check_path(&tools.folder))?;
         for path in unfinished::clean(&make.objects)? {
             reporter.detail(format!("left half-written, removed: {}", path.display()));
         }

@@ -1,5 +1,6 @@
 //! Runs make on a kernel tree: whole log, steps as they come, first error.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,9 @@ pub(super) struct Make<'a> {
     pub(super) variables: Vec<(String, String)>,
     pub(super) jobs: NonZeroUsize,
     pub(super) launcher: bool,
+    /// A folder of programs that goes before those of `PATH`. They are called
+    /// by their names alone, so that no path of theirs reaches the output.
+    pub(super) tools: Option<PathBuf>,
     pub(super) epoch: u64,
     pub(super) lock: &'a Lock,
     pub(super) log: &'a Path,
@@ -103,6 +107,9 @@ impl Make<'_> {
     /// The command line, which is also a detail.
     fn told(&self, arguments: &[String], reporter: &dyn Reporter) -> String {
         let command = Program::new("make").args(arguments).to_string();
+        let tools = self.tools.as_ref();
+        let path = tools.map(|folder| format!("PATH={}:\"$PATH\" ", folder.display()));
+        let command = path.unwrap_or_default() + &command;
         reporter.detail(format!("in {}: {command}", self.tree.display()));
         command
     }
@@ -113,6 +120,10 @@ impl Make<'_> {
         let lock = lock.map_err(|error| Error::files("can't pass the lock on to make", error))?;
         let program =
             program.dir(self.tree).stdin(lock).env("SOURCE_DATE_EPOCH", self.epoch.to_string());
+        let program = match &self.tools {
+            Some(folder) => program.env("PATH", before_the_path(folder)),
+            None => program,
+        };
         let passed = std::env::vars_os().filter(|(name, _)| {
             let name = name.to_string_lossy();
             let launchers = LAUNCHERS.iter().any(|prefix| name.starts_with(prefix));
@@ -129,6 +140,16 @@ impl Make<'_> {
         arguments.extend(targets.iter().map(|&target| target.to_owned()));
         arguments
     }
+}
+
+/// `PATH` with a folder before the others.
+fn before_the_path(folder: &Path) -> OsString {
+    let mut path = folder.as_os_str().to_owned();
+    if let Some(rest) = std::env::var_os("PATH").filter(|rest| !rest.is_empty()) {
+        path.push(":");
+        path.push(rest);
+    }
+    path
 }
 
 fn stopped(error: proc::Error) -> Error {

@@ -114,6 +114,8 @@ enum Check {
 #[derive(Clone, Copy)]
 enum When {
     Always,
+    /// Compiler and linker are the host's.
+    OfHost,
     /// The kernel is compressed with it.
     Compressor(&'static str),
     /// From this series on.
@@ -147,17 +149,18 @@ const fn compressor(name: &'static str, packages: [&'static str; 4]) -> Requirem
 const REQUIREMENTS: &[Requirement] = &[
     Requirement {
         check: Check::TargetCompiler,
-        when: When::Always,
+        when: When::OfHost,
         why: "compiles the kernel",
         packages: ["gcc"; 4],
     },
     always("gcc", "compiles the programs that the build itself runs", "gcc"),
     Requirement {
         check: Check::TargetLinker,
-        when: When::Always,
+        when: When::OfHost,
         why: "links the kernel",
         packages: ["binutils"; 4],
     },
+    always("ld", "links the programs that the build itself runs", "binutils"),
     always("make", "runs the build", "make"),
     always("bc", "computes the kernel's time constants", "bc"),
     always("perl", "generates sources and headers", "perl"),
@@ -255,6 +258,7 @@ impl When {
         let reaches = |major, minor| wanted.series >= Series { major, minor };
         match self {
             Self::Always => true,
+            Self::OfHost => !wanted.from_archive,
             Self::Compressor(name) => wanted.compressor == name,
             Self::Since(major, minor) => reaches(major, minor),
             Self::CallsLz4c => wanted.compressor == "lz4" && wanted.tree.is_some_and(calls_lz4c),

@@ -1,8 +1,9 @@
 //! The tools that a kernel is built with, and what tells one from another.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use regex::Regex;
@@ -12,6 +13,7 @@ use super::Error;
 use super::requirements::missing;
 use crate::proc::{self, Program};
 use crate::settings::{Arch, Series};
+use crate::source::{CrossTools, ToolArchive};
 
 /// What a build needs of the host.
 #[derive(Debug, Clone)]
@@ -24,6 +26,10 @@ pub struct Wanted<'a> {
     pub tree: Option<&'a Path>,
     /// The compiler that the user chose (`gcc-11`, `clang-16`).
     pub cc: Option<&'a str>,
+    /// Whether compiler and linker are not the host's, but of an archive.
+    pub from_archive: bool,
+    /// Those of the archive, once they are here.
+    pub tools: Option<&'a CrossTools>,
     /// The compiler's launcher that the user chose (`ccache`).
     pub launcher: Option<&'a str>,
     /// The program that compresses the kernel, as its configuration says.
@@ -45,6 +51,8 @@ impl<'a> Wanted<'a> {
             arch,
             tree: None,
             cc: None,
+            from_archive: false,
+            tools: None,
             launcher: None,
             compressor: "lz4",
             btf: false,
@@ -53,8 +61,12 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    /// The prefix of tools for another architecture than the host's.
-    pub(super) fn cross_prefix(&self) -> &'static str {
+    /// The prefix of tools that are not the host's own: for another
+    /// architecture, or of an archive.
+    pub(super) fn cross_prefix(&self) -> &str {
+        if let Some(tools) = self.tools {
+            return &tools.prefix;
+        }
         match self.arch {
             Arch::X86_64 if std::env::consts::ARCH != "x86_64" => "x86_64-linux-gnu-",
             Arch::Arm64 if std::env::consts::ARCH != "aarch64" => "aarch64-linux-gnu-",
@@ -71,6 +83,11 @@ impl<'a> Wanted<'a> {
 
     pub(super) fn linker(&self) -> String {
         format!("{}ld", self.cross_prefix())
+    }
+
+    /// Where a program of the target is called, if it is not the host's.
+    fn place(&self, command: &str) -> PathBuf {
+        self.tools.map_or_else(|| command.into(), |tools| tools.bin().join(command))
     }
 }
 
@@ -173,8 +190,16 @@ pub struct Toolchain {
     /// make. Its version decides on fixes but does not reach the output.
     #[serde(skip)]
     pub make: Tool,
-    /// The prefix of the tools of another architecture, or nothing.
+    /// The prefix of the tools of another architecture or of an archive, or
+    /// nothing.
     pub cross_prefix: String,
+    /// The archive that compiler and linker are of, if they are not the
+    /// host's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archive: Option<ToolArchive>,
+    /// Where that is unpacked; of no meaning to what comes out.
+    #[serde(skip)]
+    pub tools: Option<CrossTools>,
     /// pahole, when BTF is wanted.
     pub pahole: Option<Tool>,
     /// Others whose output is in an image: the compressors.
@@ -196,6 +221,10 @@ impl Toolchain {
     /// looked for here; [`missing`] does.
     pub fn detect(wanted: &Wanted<'_>) -> Result<Self, Error> {
         match Self::ask(wanted) {
+            Err(Error::Program { source }) if of_archive(&source, wanted) => {
+                let name = wanted.tools.map(|tools| tools.archive.name.clone());
+                Err(Error::Archive { name: name.unwrap_or_default(), source })
+            }
             Err(Error::Program { source: proc::Error::NotFound { program } }) => {
                 let missing = missing(wanted);
                 if missing.is_empty() {
@@ -212,11 +241,12 @@ impl Toolchain {
         let (cc, linker) = (wanted.compiler(), wanted.linker());
         let other = cc != HOST_COMPILER;
         std::thread::scope(|scope| {
-            let cc = scope.spawn(move || compiler(&cc));
-            let host_cc = other.then(|| scope.spawn(|| compiler(HOST_COMPILER)));
-            let linker = scope.spawn(move || tool(&linker));
-            let make = scope.spawn(|| tool("make"));
-            let pahole = wanted.btf.then(|| scope.spawn(|| tool("pahole")));
+            let cc = scope.spawn(move || compiler(&cc, &wanted.place(&cc)));
+            let host = || compiler(HOST_COMPILER, HOST_COMPILER.as_ref());
+            let host_cc = other.then(|| scope.spawn(host));
+            let linker = scope.spawn(move || tool(&linker, &wanted.place(&linker)));
+            let make = scope.spawn(|| tool("make", "make".as_ref()));
+            let pahole = wanted.btf.then(|| scope.spawn(|| tool("pahole", "pahole".as_ref())));
             // Noted if they are there; whether they must be, `missing` knows.
             let others = [wanted.compressor, CONFIG_COMPRESSOR]
                 .map(|name| (name, scope.spawn(move || first_line(name, "--version"))));
@@ -230,6 +260,8 @@ impl Toolchain {
                 linker: joined(linker.join())?,
                 make: joined(make.join())?,
                 cross_prefix: wanted.cross_prefix().to_owned(),
+                archive: wanted.tools.map(|tools| tools.archive.clone()),
+                tools: wanted.tools.cloned(),
                 pahole: pahole.map(|thread| joined(thread.join())).transpose()?,
                 others: others
                     .into_iter()
@@ -240,6 +272,16 @@ impl Toolchain {
     }
 }
 
+/// Whether the program that can't be run is one of the archive's.
+fn of_archive(error: &proc::Error, wanted: &Wanted<'_>) -> bool {
+    let called = match error {
+        proc::Error::NotFound { program } => program,
+        proc::Error::Start { command, .. } => command,
+        _ => return false,
+    };
+    wanted.tools.is_some_and(|tools| called.starts_with(&*tools.bin().to_string_lossy()))
+}
+
 fn joined<T>(result: std::thread::Result<Result<T, Error>>) -> Result<T, Error> {
     result.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
@@ -248,23 +290,24 @@ fn joined<T>(result: std::thread::Result<Result<T, Error>>) -> Result<T, Error> 
 ///
 /// # Errors
 /// When it can't be run.
-pub fn first_line(command: &str, argument: &str) -> Result<String, Error> {
+pub fn first_line(command: impl AsRef<OsStr>, argument: &str) -> Result<String, Error> {
     let output = Program::new(command).arg(argument).output()?;
     let stdout = String::from_utf8_lossy(&output.stdout);
     let line = stdout.lines().chain(output.stderr.lines()).find(|line| !line.trim().is_empty());
     Ok(line.unwrap_or_default().trim().to_owned())
 }
 
-fn tool(command: &str) -> Result<Tool, Error> {
-    let text = first_line(command, "--version")?;
+/// A tool as it is called, which lies at `place`.
+fn tool(command: &str, place: &Path) -> Result<Tool, Error> {
+    let text = first_line(place, "--version")?;
     let strange = || Error::StrangeTool { tool: command.to_owned(), answer: text.clone() };
     let version = version_in(&text).ok_or_else(strange)?;
     Ok(Tool { command: command.to_owned(), version, text })
 }
 
-fn compiler(command: &str) -> Result<Compiler, Error> {
-    let Tool { command, version, text } = tool(command)?;
-    let target = first_line(&command, "-dumpmachine")?;
+fn compiler(command: &str, place: &Path) -> Result<Compiler, Error> {
+    let Tool { command, version, text } = tool(command, place)?;
+    let target = first_line(place, "-dumpmachine")?;
     let family = if text.contains("clang") { Family::Clang } else { Family::Gcc };
     Ok(Compiler { command, family, version, text, target })
 }
@@ -293,6 +336,8 @@ pub(super) mod tests {
             linker: tool("ld", "2.40"),
             make: tool("make", "4.3"),
             cross_prefix: String::new(),
+            archive: None,
+            tools: None,
             pahole: Some(tool("pahole", "1.24")),
             others: BTreeMap::new(),
         }

@@ -1,4 +1,4 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::compile::{self, Compiled, Fix, Job, KernelArtifacts, Wanted};
 use crate::digest::Digest;
@@ -17,12 +17,16 @@ pub(super) struct Kernel {
     pub(super) artifacts: KernelArtifacts,
     pub(super) provenance: Vec<u8>,
     workspace: Workspace,
+    /// Where the toolchain is, if it is not the host's.
+    tools: Option<PathBuf>,
 }
 
 impl Kernel {
     /// Paths of this host that no image may hold.
     pub(super) fn forbidden(&self) -> Vec<Vec<u8>> {
-        vec![self.workspace.root().as_os_str().as_encoded_bytes().to_owned()]
+        let tools = self.tools.as_deref();
+        let paths = [self.workspace.root()].into_iter().chain(tools);
+        paths.map(|path| path.as_os_str().as_encoded_bytes().to_owned()).collect()
     }
 }
 
@@ -138,7 +142,8 @@ pub(super) fn make(
         fixes: &prepared.fixes,
     };
     let provenance = provenance(settings, plan, &results)?;
-    Ok(Kernel { artifacts, provenance, workspace: prepared.workspace })
+    let tools = plan.toolchain.tools.as_ref().map(|tools| tools.folder.clone());
+    Ok(Kernel { artifacts, provenance, workspace: prepared.workspace, tools })
 }
 
 /// The unpacked source. Patches that an earlier build applied may be in it:
@@ -192,7 +197,7 @@ fn finished(
         return Ok(artifacts);
     }
     workspace.set_kernel_key(None)?;
-    let wanted = Wanted { tree: Some(job.tree), ..wanted(settings, plan.version, &plan.config) };
+    let wanted = wanted_in(settings, plan, job.tree);
     all_there(&wanted)?;
     let config = configure(settings, plan, job, reporter)?;
     all_there(&Wanted { openssl: compile::needs_openssl(&config), ..wanted })?;
@@ -223,7 +228,13 @@ fn shape(plan: &BuildPlan, job: &Job<'_>, config: &str) -> Digest {
 
 /// Whether the host has what making this source takes.
 pub(super) fn check_tools(settings: &Settings, plan: &BuildPlan, tree: &Path) -> Result<(), Error> {
-    all_there(&Wanted { tree: Some(tree), ..wanted(settings, plan.version, &plan.config) })
+    all_there(&wanted_in(settings, plan, tree))
+}
+
+/// What making the source in a tree takes.
+fn wanted_in<'a>(settings: &'a Settings, plan: &'a BuildPlan, tree: &'a Path) -> Wanted<'a> {
+    let tools = plan.toolchain.tools.as_ref();
+    Wanted { tree: Some(tree), ..wanted(settings, plan.version, &plan.config, tools) }
 }
 
 fn all_there(wanted: &Wanted<'_>) -> Result<(), Error> {

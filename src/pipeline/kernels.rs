@@ -9,7 +9,7 @@ use crate::source::{self, Offer, Provider};
 use crate::store::{self, Store};
 
 use super::Error;
-use super::plan::{Places, config, wanted};
+use super::plan::{Places, config, tools_here, wanted};
 
 /// What there is of what is asked for.
 #[derive(Debug, Clone, Serialize)]
@@ -112,7 +112,8 @@ pub fn kernels(
     let others = others(&store, request, &known);
     let nobody = known.is_empty() && with_fixes;
     let asked = request.filter(|_| nobody).and_then(version_of);
-    let fixes = asked.map(|version| by_version(settings, version, tools(settings, version)?));
+    let fixes =
+        asked.map(|version| by_version(settings, version, tools(settings, &store, version)?));
     Ok(Answer { providers, others, fixes: fixes.transpose()? })
 }
 
@@ -160,7 +161,7 @@ fn images(store: &Store, version: &KernelVersion) -> Vec<String> {
 /// By the source if a tree of it is there, else by the version.
 fn needed(settings: &Settings, store: &Store, offer: &Offer) -> Result<Vec<Needed>, Error> {
     let version = offer.version;
-    let toolchain = tools(settings, version)?;
+    let toolchain = tools(settings, store, version)?;
     let folder = settings.build_dir.clone().unwrap_or_else(|| store.workspaces());
     let found = offer.here.as_ref().and_then(|digest| store::source_tree(&folder, digest));
     if let (Some((tree, pristine)), Some(tools)) = (&found, &toolchain) {
@@ -171,10 +172,19 @@ fn needed(settings: &Settings, store: &Store, offer: &Offer) -> Result<Vec<Neede
     by_version(settings, version, toolchain)
 }
 
-/// This host's tools; without them nobody can say which fixes they call for.
-fn tools(settings: &Settings, version: KernelVersion) -> Result<Option<Toolchain>, Error> {
+/// The tools of a build; without them, or with a toolchain that is not
+/// fetched yet, nobody can say which fixes they call for.
+fn tools(
+    settings: &Settings,
+    store: &Store,
+    version: KernelVersion,
+) -> Result<Option<Toolchain>, Error> {
     let config = config(settings, &version)?;
-    Ok(Toolchain::detect(&wanted(settings, version, &config)).ok())
+    let archive = tools_here(settings, store)?;
+    if settings.toolchain.is_some() && archive.is_none() {
+        return Ok(None);
+    }
+    Ok(Toolchain::detect(&wanted(settings, version, &config, archive.as_ref())).ok())
 }
 
 fn by_version(

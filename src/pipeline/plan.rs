@@ -8,7 +8,7 @@ use crate::settings::{
     Format, Insecure, KernelRequest, KernelVersion, Key, Origin, OwnSource, ProviderName, Settings,
     Vmlinux,
 };
-use crate::source::{self, Patch, Patience, Provider, Source};
+use crate::source::{self, CrossTools, Patch, Patience, Provider, Source, ToolchainPlace};
 use crate::store::Store;
 
 use super::Error;
@@ -44,8 +44,8 @@ pub struct BuildPlan {
     pub kernel_key: Digest,
     /// An image of each format, whether it is asked for or not.
     pub images: Vec<PlannedImage>,
-    /// Keeps the source's archive in the store.
-    _held: Option<Hold>,
+    /// Keeps the source's archive and the toolchain in the store.
+    _held: [Option<Hold>; 2],
 }
 
 impl BuildPlan {
@@ -92,13 +92,49 @@ pub fn plan(
     settings.release(version, "")?;
     let config = config(settings, &version)?;
     check_vmlinux(settings, &config)?;
-    let toolchain = Toolchain::detect(&wanted(settings, version, &config))?;
+    let tools = tools(settings, version, &config, store, &options, reporter)?;
+    let toolchain = Toolchain::detect(&wanted(settings, version, &config, tools.as_ref()))?;
     if !source::is_here(&resolved, &options)? {
         super::tools::check(settings, version, &config)?;
     }
     let patches = patches(settings, &options, reporter)?;
     let source = source::fetch(&resolved, &options, reporter)?;
     assemble(settings, Parts { version, source, patches, config, toolchain })
+}
+
+/// The toolchain that the settings name, fetched if it is not there.
+fn tools(
+    settings: &Settings,
+    version: KernelVersion,
+    config: &kconfig::Plan,
+    store: &Store,
+    options: &source::Options<'_>,
+    reporter: &dyn Reporter,
+) -> Result<Option<CrossTools>, Error> {
+    let folder = store.toolchains();
+    let Some(place) = toolchain_place(settings, &folder) else { return Ok(None) };
+    if source::toolchain_here(&place, options)?.is_none() {
+        super::tools::check(settings, version, config)?;
+    }
+    Ok(Some(source::toolchain(&place, options, reporter)?))
+}
+
+/// Where the toolchain that the settings name is, if they name one.
+fn toolchain_place<'a>(
+    settings: &'a Settings,
+    folder: &'a std::path::Path,
+) -> Option<ToolchainPlace<'a>> {
+    let (arch, url) = (settings.arch, settings.kernel_org_tools_url.as_str());
+    settings.toolchain.map(|request| ToolchainPlace { request, arch, url, folder })
+}
+
+/// The toolchain that the settings name, if they name one, and it is here;
+/// nobody is asked.
+pub(super) fn tools_here(settings: &Settings, store: &Store) -> Result<Option<CrossTools>, Error> {
+    let folder = store.toolchains();
+    let Some(place) = toolchain_place(settings, &folder) else { return Ok(None) };
+    let places = Places::new(settings, store);
+    Ok(source::toolchain_here(&place, &places.options(settings, false))?)
 }
 
 /// Debug information that nobody asked the compiler for is not there.
@@ -140,10 +176,13 @@ pub(super) fn wanted<'a>(
     settings: &'a Settings,
     version: KernelVersion,
     config: &kconfig::Plan,
+    tools: Option<&'a CrossTools>,
 ) -> Wanted<'a> {
     let compressor = COMPRESSORS.iter().find(|(symbol, _)| config.asks_for(symbol));
     Wanted {
         cc: settings.cc.as_deref(),
+        from_archive: settings.toolchain.is_some(),
+        tools,
         launcher: settings.compiler_launcher.as_deref(),
         compressor: compressor.map_or("gzip", |(_, program)| program),
         btf: config.asks_for(BTF),
@@ -286,10 +325,13 @@ fn assemble(settings: &Settings, parts: Parts) -> Result<BuildPlan, Error> {
         images,
         config: config.clone(),
         toolchain: toolchain.clone(),
-        _held: match &source {
-            Source::Tarball(archive) => Hold::of(&archive.path),
-            Source::Tree(_) => None,
-        },
+        _held: [
+            match &source {
+                Source::Tarball(archive) => Hold::of(&archive.path),
+                Source::Tree(_) => None,
+            },
+            toolchain.tools.as_ref().and_then(|tools| Hold::of(&tools.folder)),
+        ],
         source: source.clone(),
     })
 }

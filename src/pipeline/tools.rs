@@ -85,8 +85,9 @@ fn all<'a>(
     config: &kconfig::Plan,
 ) -> compile::Wanted<'a> {
     let remote = settings.source.is_none();
-    let signatures = remote && settings.kernel_sources.contains(&ProviderName::KernelOrg);
-    compile::Wanted { signatures, ..wanted(settings, version, config) }
+    let signatures = (remote && settings.kernel_sources.contains(&ProviderName::KernelOrg))
+        || settings.toolchain.is_some();
+    compile::Wanted { signatures, ..wanted(settings, version, config, None) }
 }
 
 fn run(command: &str, reporter: &dyn Reporter) -> Result<(), Error> {

@@ -4,8 +4,8 @@ use std::fmt::{Debug, Display};
 use std::path::PathBuf;
 
 use super::{
-    Arch, Compression, Given, KernelRequest, KernelVersion, Origin, RktVersion, Series, Settings,
-    Sources, Vmlinux, quote, syntax, value,
+    Arch, Compression, GccVersion, Given, KernelRequest, KernelVersion, Origin, RktVersion, Series,
+    Settings, Sources, ToolchainRequest, Vmlinux, quote, syntax, value,
 };
 use crate::digest::Digest;
 use crate::fuzzing::{comes_back, texts};
@@ -53,6 +53,8 @@ pub fn values(bytes: &[u8]) {
     comes_back::<KernelVersion>(&text);
     comes_back::<KernelRequest>(&text);
     comes_back::<RktVersion>(&text);
+    comes_back::<GccVersion>(&text);
+    comes_back::<ToolchainRequest>(&text);
     comes_back::<Arch>(&text);
     comes_back::<Digest>(&text);
     comes_back::<Compression>(&text);

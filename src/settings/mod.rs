@@ -28,6 +28,7 @@ mod scope;
 mod sources;
 mod syntax;
 mod table;
+mod toolchain;
 mod value;
 mod version;
 
@@ -42,6 +43,7 @@ pub use own_source::{GitSource, OwnSource};
 pub use sources::Sources;
 pub use syntax::{Position, quote};
 pub use table::{BuiltIn, Key, SETTINGS, Setting, nearest_name, reference_markdown};
+pub use toolchain::{GccVersion, ToolchainRequest};
 pub use value::{Compression, Features, Format, Insecure, ProviderName, UnknownWord, Vmlinux};
 pub use version::{KernelRequest, KernelVersion, NotAVersion, RktVersion, Series};
 
@@ -102,6 +104,9 @@ pub struct Settings {
     pub cache_dir: PathBuf,
     /// The C compiler's command, if not the usual one.
     pub cc: Option<String>,
+    /// The toolchain archive, if the host's compiler is not the one. Never
+    /// there with `cc`.
+    pub toolchain: Option<ToolchainRequest>,
     /// What starts each compiler.
     pub compiler_launcher: Option<String>,
     /// A tree or tarball of the user's own.
@@ -118,6 +123,8 @@ pub struct Settings {
     pub kernel_org_snapshot_url: String,
     /// The `hu` folder of the signers' Web Key Directory.
     pub kernel_org_wkd_url: String,
+    /// The folder of toolchains' hosts.
+    pub kernel_org_tools_url: String,
     /// OpenPGP keys that the user trusts, too.
     pub keyring: Option<PathBuf>,
     /// What need not be verified.
@@ -159,6 +166,7 @@ impl Settings {
             aci_dir: values.optional_path(Key::AciDir)?,
             cache_dir: values.cache_dir()?,
             cc: values.optional(Key::Cc, value::parsed)?,
+            toolchain: values.toolchain()?,
             compiler_launcher: values.optional(Key::CompilerLauncher, value::parsed)?,
             source: values.own_source()?,
             source_sha256: values.source_sha256()?,
@@ -167,6 +175,7 @@ impl Settings {
             kernel_org_releases_url: values.get(Key::KernelOrgReleasesUrl, value::url)?,
             kernel_org_snapshot_url: values.get(Key::KernelOrgSnapshotUrl, value::url)?,
             kernel_org_wkd_url: values.get(Key::KernelOrgWkdUrl, value::url)?,
+            kernel_org_tools_url: values.get(Key::KernelOrgToolsUrl, value::url)?,
             keyring: values.optional_path(Key::Keyring)?,
             insecure: values.get(Key::InsecureOptions, value::insecure)?,
             debug: !values.text(Key::Debug).is_empty(),
@@ -284,6 +293,18 @@ impl Values<'_> {
             return Err(Error::NoCacheFolder);
         }
         self.path(Key::CacheDir)
+    }
+
+    /// Two compilers for one kernel are a mistake, wherever either is from.
+    fn toolchain(&self) -> Result<Option<ToolchainRequest>, Error> {
+        let found = self.optional(Key::Toolchain, toolchain::toolchain)?;
+        let cc = &self.given[Key::Cc as usize];
+        if found.is_none() || cc.text.is_empty() {
+            return Ok(found);
+        }
+        let problem = format!("S1B_CC ({}) chooses a compiler, too: '{}'", cc.origin, cc.text);
+        let instead = "leave one of them out; --cc '' takes back what a file says".to_owned();
+        Err(self.wrong(Key::Toolchain, Wrong { problem, instead: Some(instead) }))
     }
 
     /// A checksum of nothing is a mistake that would else pass for a check.

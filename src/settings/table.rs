@@ -163,6 +163,10 @@ settings! {
         Cc: "S1B_CC" "cc" Some("COMMAND"), Unset("the architecture's gcc"),
             "The C compiler for the kernel",
             "";
+        Toolchain: "S1B_TOOLCHAIN" "toolchain" Some("NAME"), Unset("the host's compiler"),
+            "One of kernel.org's own compilers, with its binutils, fetched and verified like a kernel",
+            "`kernel.org:gcc-13.2.0`, `kernel.org:gcc-13.2`, or `kernel.org:gcc-13` for the newest \
+             13 that it has. Not together with `S1B_CC`.";
         CompilerLauncher: "S1B_COMPILER_LAUNCHER" "compiler-launcher" Some("COMMAND"),
             Unset("none"),
             "What starts each compiler, for example `ccache`",
@@ -196,6 +200,10 @@ settings! {
             Text("https://kernel.org/.well-known/openpgpkey/hu"),
             "The Web Key Directory with the keys of the kernel's signers",
             "The keys are checked against fingerprints that are part of the program.";
+        KernelOrgToolsUrl: "S1B_KERNEL_ORG_TOOLS_URL" "kernel-org-tools-url" Some("URL"),
+            Text("https://mirrors.edge.kernel.org/pub/tools/crosstool/files/bin"),
+            "The folder that holds the toolchains of `S1B_TOOLCHAIN`, on kernel.org or a mirror",
+            "";
     }
     "Trust" {
         Keyring: "S1B_KEYRING" "keyring" Some("FILE"), Unset("only the built-in signers"),
@@ -204,8 +212,8 @@ settings! {
         InsecureOptions: "S1B_INSECURE_OPTIONS" "insecure-options" Some("LIST"),
             Unset("everything is verified"),
             "What need not be verified",
-            "`patch` (patches without a checksum), `source` (sources without a signature or \
-             checksum) and `kconfig` (a configuration that rkt could not boot, or that did not \
+            "`patch` (patches without a checksum), `source` (sources and toolchains without a \
+             signature or checksum) and `kconfig` (a configuration that rkt could not boot, or that did not \
              come out as asked), separated by commas or blanks. What was skipped is recorded \
              in the image.";
     }

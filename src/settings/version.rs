@@ -263,7 +263,7 @@ impl FromStr for RktVersion {
 
 /// Digits only, no sign, no leading zero: what `u32::from_str` takes and we
 /// don't would make two spellings of one version.
-fn number(text: &str) -> Option<u32> {
+pub(super) fn number(text: &str) -> Option<u32> {
     let canonical = text == "0" || !text.starts_with('0');
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     (canonical && digits).then(|| text.parse().ok()).flatten()

@@ -5,9 +5,9 @@ use crate::digest::Digest;
 use crate::http;
 use crate::proc::{self, interrupt};
 use crate::report::{Fault, text};
-use crate::settings::{GitSource, KernelRequest, KernelVersion};
+use crate::settings::{GitSource, KernelRequest, KernelVersion, ToolchainRequest};
 
-use super::Provider;
+use super::{Provider, UnpackError};
 
 /// A source that could not be found, fetched, verified or read.
 #[derive(Debug, thiserror::Error)]
@@ -180,6 +180,41 @@ pub enum Error {
         /// What was asked for.
         request: String,
     },
+    /// kernel.org has no such toolchain.
+    #[error("{place} has no {request}")]
+    NoToolchain {
+        /// What was asked for.
+        request: ToolchainRequest,
+        /// The list that was looked at.
+        place: String,
+        /// What it has instead.
+        near: Vec<ToolchainRequest>,
+    },
+    /// A toolchain without a signed checksum.
+    #[error("{archive}: no signed checksum ({})", .tried.join(", "))]
+    UnsignedToolchain {
+        /// The archive's URL.
+        archive: String,
+        /// Where it was looked for, and why it was not there.
+        tried: Vec<String>,
+    },
+    /// kernel.org has no toolchains that run on this host.
+    #[error("kernel.org has toolchains for hosts of x86_64 and arm64, and this one is {host}")]
+    NoToolchainHost {
+        /// Its architecture.
+        host: &'static str,
+    },
+    /// An archive that holds no toolchain.
+    #[error("{archive}: is no toolchain: {reason}")]
+    NotAToolchain {
+        /// The archive's name.
+        archive: String,
+        /// What is missing.
+        reason: String,
+    },
+    /// An archive that can't be unpacked.
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
     /// Another program is missing or failed.
     #[error(transparent)]
     Program(#[from] proc::Error),
@@ -216,6 +251,7 @@ impl Error {
             Self::Nobody { reasons, .. } => nobody(reasons),
             Self::Unknown { .. }
             | Self::NoPrebuilt { .. }
+            | Self::NoToolchain { .. }
             | Self::NotASource { .. }
             | Self::NoReference { .. } => Fault::NotFound,
             Self::Repository { repository, .. } if Path::new(repository).is_dir() => {
@@ -231,14 +267,17 @@ impl Error {
             | Self::NotVouched { .. }
             | Self::PatchWithoutChecksum { .. }
             | Self::NoSignature { .. }
+            | Self::UnsignedToolchain { .. }
             | Self::KeyNotPinned { .. }
             | Self::SignatureRefused { .. } => Fault::Verification,
             Self::PatchChecksum { .. }
             | Self::NotAKeyring { .. }
             | Self::OtherVersion { .. }
             | Self::FolderChecksum { .. }
+            | Self::NoToolchainHost { .. }
             | Self::NoLocal => Fault::Settings,
-            Self::Damaged { .. } => Fault::Archive,
+            Self::Damaged { .. } | Self::NotAToolchain { .. } => Fault::Archive,
+            Self::Unpack(error) => error.fault(),
             Self::Program(error) => program(error),
             Self::Io(error) if error.kind() == io::ErrorKind::NotFound => Fault::NotFound,
             Self::Io(_) => Fault::Storage,
@@ -259,6 +298,18 @@ impl Error {
             Self::Unknown { .. } => {
                 "ask for the series (X.Y), which takes its newest release; https://kernel.org lists them"
             }
+            Self::NoToolchain { place, near, .. } if near.is_empty() => {
+                return Some(format!("{place} lists what there is"));
+            }
+            Self::NoToolchain { near, .. } => {
+                let near: Vec<String> = near.iter().map(ToString::to_string).collect();
+                return Some(format!("it has {}", near.join(", ")));
+            }
+            Self::NoToolchainHost { .. } => {
+                "leave S1B_TOOLCHAIN out, and name a compiler of this host with --cc"
+            }
+            Self::NotAToolchain { .. } => "take another release, or another mirror",
+            Self::Unpack(error) => return error.hint(),
             Self::Http(error) => return http_hint(error),
             Self::NotAnArchive { .. } => {
                 "a proxy or login page may stand in between, or the mirror's URL is wrong"
@@ -272,6 +323,9 @@ impl Error {
             Self::PatchChecksum { .. } => "`sha256sum FILE` gives it",
             Self::NoSignature { .. } => {
                 "give the archive's SHA-256, or use --insecure-options=source if you trust it"
+            }
+            Self::UnsignedToolchain { .. } => {
+                "use another mirror, or --insecure-options=source if you trust this one"
             }
             Self::KeyNotPinned { .. } => {
                 "if you trust that key, name a keyring file that holds it; or use another mirror"

@@ -9,7 +9,9 @@ use fs_err as fs;
 
 use super::decompress::{self, Compression};
 use super::patch::{Patch, apply_series};
-use super::{debian, download, git, gpg, keys, local, patch, record, releases, unpack};
+use super::{
+    crosstool, debian, download, git, gpg, keys, local, patch, record, releases, unpack,
+};
 use crate::fuzzing::{comes_back, files, folder, nothing_leads_out, record, summed, texts};
 use crate::report::Silent;
 use crate::settings::{KernelRequest, KernelVersion, Series};
@@ -41,6 +43,9 @@ pub fn releases(bytes: &[u8]) {
         assert_eq!(newest.series(), series);
         let names = [newest.tarball(), newest.to_string()];
         assert!(names.iter().any(|name| list.contains(&format!("linux-{name}.tar.xz"))));
+    }
+    for version in crosstool::versions_listed(&list) {
+        assert!(list.contains(&format!("{version}/")));
     }
     if let Some(digest) = releases::checksum_of(&list, "linux-6.12.1.tar.xz") {
         assert!(list.to_ascii_lowercase().contains(digest.hex()));

@@ -20,19 +20,20 @@ use super::download::{discard, download, forget};
 use super::releases::{Listed, Releases, newest_named};
 use super::{Archive, Error, Options, Provenance, Provider, record};
 use crate::http::{self, Client, Method};
-use proof::{Proof, check, followed, proof};
+pub(super) use proof::proof;
+use proof::{Proof, check, followed};
 
 /// Where a version's files are. A pure value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
+pub(super) struct Place {
     /// The archive's file name.
-    name: String,
+    pub(super) name: String,
     /// The archive.
-    url: String,
+    pub(super) url: String,
     /// Detached signatures of the uncompressed tar, the first that is there.
-    signatures: Vec<String>,
+    pub(super) signatures: Vec<String>,
     /// The folder's signed checksums, if it has them.
-    sums: Option<String>,
+    pub(super) sums: Option<String>,
 }
 
 impl Place {
@@ -222,8 +223,8 @@ pub(super) fn fetch(
 }
 
 /// Brings the archive to `path`, verified. What is not what was signed is
-/// deleted and fetched once more.
-fn acquire(
+/// deleted and fetched once more. The caller holds its lock.
+pub(super) fn acquire(
     client: &Client,
     place: &Place,
     path: &Path,

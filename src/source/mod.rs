@@ -14,6 +14,7 @@
 //! <downloads>/kernel.org/.linux-6.12.3.tar.xz.partial[.json]   a download under way
 //! <downloads>/kernel.org/.linux-6.12.3.tar.xz.lock  held by who fetches it
 //! <downloads>/kernel.org/keys/<fingerprint>.gpg     release keys; trusted for their fingerprint only
+//! <downloads>/crosstool/x86_64-gcc-13.2.0-nolibc-x86_64-linux.tar.xz   a toolchain's, until it is unpacked
 //! <downloads>/debian/linux-source-6.12_<version>.tar.xz[.json]
 //! <downloads>/debian-prebuilt/linux-image-6.1.0-56-amd64_<version>.deb[.json]   a package of Debian's, as it is
 //! <downloads>/debian-prebuilt/6.1.json              which packages were meant, for a day
@@ -23,6 +24,8 @@
 //! <downloads>/git/<hash>.json                       which commit a name meant, for a day
 //! <downloads>/local/<hash>.json                     digest of a local source, by its files' dates and sizes
 //! <downloads>/resolved/<hash>.json                  which version was meant, for a day
+//! <toolchains>/<archive's name>-<digest>/           a toolchain of kernel.org's, unpacked
+//! <toolchains>/<archive's name>-<digest>.json       its record: only with it the folder counts
 //! <state>/                                          package lists of our own, apt's system state is not touched
 //! ```
 //!
@@ -34,10 +37,11 @@
 //! # What is trusted
 //!
 //! Archives of kernel.org by an OpenPGP signature of a pinned key or of the
-//! user's keyring, or by a checksum that the user gave; Debian's by apt's own
-//! chain; a repository's state by its commit's id or its signed tag; a local
+//! user's keyring, or by a checksum that the user gave; its toolchains by a
+//! checksum that is signed so; Debian's by apt's own chain; a repository's state by its commit's id or its signed tag; a local
 //! source because the user named it. See [`Verified`].
 
+mod crosstool;
 mod debian;
 pub mod decompress;
 mod download;
@@ -69,6 +73,7 @@ use crate::report::{Fault, Reporter, Stage, text};
 use crate::settings::{KernelRequest, KernelVersion, OwnSource};
 
 pub use crate::http::Patience;
+pub use crosstool::{CrossTools, ToolArchive, ToolchainPlace, toolchain, toolchain_here};
 pub use debian::{Package, Prebuilt, PrebuiltRequest, prebuilt};
 pub use error::Error;
 pub use extra::{patch_file, patch_url};

@@ -133,13 +133,22 @@ fn counts(record: &Record, options: &Options, keyring: Option<&Digest>) -> bool 
     if options.sha256.is_some_and(|wanted| *wanted != record.provenance.digest) {
         return false;
     }
-    match &record.provenance.verified {
+    still_counts(&record.provenance.verified, record.keyring.as_ref(), options, keyring)
+}
+
+/// Whether this way of verifying, with a keyring of the user's or without,
+/// counts with the options of now and their keyring.
+pub(super) fn still_counts(
+    verified: &Verified,
+    by: Option<&Digest>,
+    options: &Options,
+    keyring: Option<&Digest>,
+) -> bool {
+    match verified {
         Verified::Unverified => options.insecure_source,
         Verified::Checksum => options.sha256.is_some(),
         Verified::DistributionArchive { .. } | Verified::Local | Verified::Commit => true,
-        Verified::OpenPgp { .. } | Verified::SignedChecksum { .. } => {
-            record.keyring.is_none() || record.keyring.as_ref() == keyring
-        }
+        Verified::OpenPgp { .. } | Verified::SignedChecksum { .. } => by.is_none() || by == keyring,
     }
 }
 

@@ -7,8 +7,9 @@
 //!
 //! Nothing is written through a link: the folder is new, its folders are made
 //! by us, and links are created last, after all of them were followed on
-//! paper. Hard links, devices, names that lead out and names that stand twice
-//! are refused; kernel archives have none of them.
+//! paper. Devices, names that lead out and names that stand twice are refused,
+//! and so are hard links in a kernel's archive; it has none of them. Those of a
+//! toolchain's archive lead to files that stand before them.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -156,6 +157,38 @@ pub fn unpack(
     destination: &Path,
     reporter: &dyn Reporter,
 ) -> Result<Unpacked, UnpackError> {
+    let (epoch, files) = unpack_as(Kind::Kernel, archive, name, destination, reporter)?;
+    let epoch = epoch.ok_or_else(|| UnpackError::NoMakefile { archive: name.to_owned() })?;
+    Ok(Unpacked { epoch, files })
+}
+
+/// The same with the archive of a toolchain, which may hold hard links: a
+/// compiler has several names.
+pub(super) fn unpack_tools(
+    archive: impl Read,
+    name: &str,
+    destination: &Path,
+    reporter: &dyn Reporter,
+) -> Result<(), UnpackError> {
+    unpack_as(Kind::Toolchain, archive, name, destination, reporter).map(drop)
+}
+
+/// What an archive is to be, and so what may be in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Kernel,
+    Toolchain,
+}
+
+/// Gives the date of the top `Makefile`, which a kernel must have, and the
+/// number of files.
+fn unpack_as(
+    kind: Kind,
+    archive: impl Read,
+    name: &str,
+    destination: &Path,
+    reporter: &dyn Reporter,
+) -> Result<(Option<u64>, u64), UnpackError> {
     let staging = Staging::create(destination)?;
     reporter.started(Stage::Unpack, name);
     let (sender, receiver) = sync_channel(QUEUE);
@@ -164,6 +197,7 @@ pub fn unpack(
         let writers: Vec<_> =
             (0..WRITERS).map(|_| scope.spawn(|| write_files(&receiver))).collect();
         let reading = Reading {
+            kind,
             name,
             staging: &staging,
             reporter,
@@ -184,11 +218,12 @@ pub fn unpack(
         (read, written.fold(Ok(()), io::Result::and))
     });
     written.map_err(|source| UnpackError::Write { source })?;
-    let (unpacked, links) = read?;
-    staging.create_links(&links, name)?;
+    let read = read?;
+    staging.create_hard_links(&read.layout.hard_links)?;
+    staging.create_links(&read.layout.links, name)?;
     staging.commit()?;
-    reporter.finished(Stage::Unpack, format!("{} files", text::grouped(unpacked.files)));
-    Ok(unpacked)
+    reporter.finished(Stage::Unpack, format!("{} files", text::grouped(read.files)));
+    Ok((read.epoch, read.files))
 }
 
 /// An error if we were asked to stop.
@@ -236,6 +271,7 @@ fn write_files(receiver: &Mutex<Option<Receiver<Vec<NewFile>>>>) -> io::Result<(
 
 /// The thread that reads the archive.
 struct Reading<'a> {
+    kind: Kind,
     name: &'a str,
     staging: &'a Staging,
     reporter: &'a dyn Reporter,
@@ -248,8 +284,15 @@ struct Reading<'a> {
     files: u64,
 }
 
+/// What the archive held, when all of it was read.
+struct Whole {
+    layout: Layout,
+    epoch: Option<u64>,
+    files: u64,
+}
+
 impl Reading<'_> {
-    fn all(mut self, archive: impl Read) -> Result<(Unpacked, Links), UnpackError> {
+    fn all(mut self, archive: impl Read) -> Result<Whole, UnpackError> {
         let mut archive = tar::Archive::new(archive);
         let entries = archive.entries().map_err(|source| self.read_error(source))?;
         for entry in entries {
@@ -261,9 +304,10 @@ impl Reading<'_> {
         io::copy(&mut archive.into_inner(), &mut io::sink())
             .map_err(|source| self.read_error(source))?;
         self.send()?;
-        let epoch =
-            self.epoch.ok_or_else(|| UnpackError::NoMakefile { archive: self.name.to_owned() })?;
-        Ok((Unpacked { epoch, files: self.files }, self.layout.links))
+        if self.kind == Kind::Kernel && self.epoch.is_none() {
+            return Err(UnpackError::NoMakefile { archive: self.name.to_owned() });
+        }
+        Ok(Whole { layout: self.layout, epoch: self.epoch, files: self.files })
     }
 
     fn read_error(&self, source: io::Error) -> UnpackError {
@@ -284,6 +328,7 @@ impl Reading<'_> {
             kind if kind.is_file() && raw.ends_with(b"/") => Class::Folder,
             kind if kind.is_file() || kind.is_contiguous() => Class::File,
             kind if kind.is_symlink() => Class::Link,
+            kind if kind.is_hard_link() && self.kind == Kind::Toolchain => Class::HardLink,
             kind => return Err(refused(why_not(kind))),
         };
         let path = relative_path(&raw).map_err(refused)?;
@@ -292,12 +337,17 @@ impl Reading<'_> {
         else {
             return Ok(());
         };
+        if class == Class::HardLink {
+            let target = entry.link_name_bytes().unwrap_or_default();
+            self.layout.link_hard(&path, &target).map_err(refused)?;
+        }
         let new_folders = self.layout.admit(&path, class).map_err(refused)?;
         for folder in new_folders {
             self.staging.create_folder(&folder)?;
         }
         match class {
             Class::Folder => return Ok(()),
+            Class::HardLink => {}
             Class::File => self.file(&path, entry)?,
             Class::Link => {
                 let target = entry.link_name_bytes().unwrap_or_default();
@@ -425,6 +475,7 @@ enum Class {
     Folder,
     File,
     Link,
+    HardLink,
 }
 
 /// What stands where, decided on paper before anything is created.
@@ -433,6 +484,8 @@ struct Layout {
     top: Option<OsString>,
     seen: HashMap<PathBuf, Class>,
     links: Links,
+    /// Further names of files, and which.
+    hard_links: Vec<(PathBuf, PathBuf)>,
 }
 
 /// Two names at the top, or one that is no folder.
@@ -461,6 +514,19 @@ impl Layout {
             return Err(Tops(top.clone(), first.to_owned()));
         }
         Ok((!alone).then(|| rest.to_owned()))
+    }
+
+    /// A further name of a file that stands before it.
+    fn link_hard(&mut self, path: &Path, target: &[u8]) -> Result<(), &'static str> {
+        let target = relative_path(target)?;
+        let top = self.top.as_deref().unwrap_or_default();
+        let file = target
+            .strip_prefix(top)
+            .ok()
+            .filter(|file| matches!(self.seen.get(*file), Some(Class::File | Class::HardLink)));
+        let file = file.ok_or("it is a hard link to no file before it")?;
+        self.hard_links.push((path.to_owned(), file.to_owned()));
+        Ok(())
     }
 
     /// Takes the path in, and tells which folders must be created for it,
@@ -523,6 +589,16 @@ impl Staging {
         let path = self.temporary.join(path);
         fs::create_dir(&path)
             .and_then(|()| fs::set_permissions(&path, PermissionsExt::from_mode(0o755)))
+            .map_err(|source| UnpackError::Write { source })
+    }
+
+    /// Creates further names of files, all of which are there.
+    fn create_hard_links(&self, links: &[(PathBuf, PathBuf)]) -> Result<(), UnpackError> {
+        links
+            .iter()
+            .try_for_each(|(link, file)| {
+                fs::hard_link(self.temporary.join(file), self.temporary.join(link))
+            })
             .map_err(|source| UnpackError::Write { source })
     }
 

@@ -24,13 +24,15 @@
 //!     module-<n>-<name>.ko        what a guest loads first, of a kernel with such modules
 //!     files.json                  the digests of the files there
 //!   kernels-v1/<digest>.vmlinux   the kernel proper of a bzImage of the user's own
+//!   toolchains-v1/<archive>-<digest>/   a toolchain, unpacked, and beside it
+//!   toolchains-v1/<...>.json      the record that makes it count (both laid out by `source`)
 //!   host-v1/kvm.json              whether guests run under KVM on this host
 //!   containers-v1/                container images (laid out by `container`)
 //! ```
 //!
 //! What is in use is known by a lock: a workspace, or a download under way,
 //! by the lock beside it; an image, a kernel under a machine, an unpacked
-//! container and an archive that is read by a shared lock on the file or
+//! container, a toolchain and an archive that is read by a shared lock on the file or
 //! folder itself ([`crate::fsutil::Hold`]). [`tidy`] removes nothing without
 //! having taken that lock for itself.
 //!
@@ -208,6 +210,12 @@ impl Store {
     #[must_use]
     pub fn kernels(&self) -> PathBuf {
         self.root.join("kernels-v1")
+    }
+
+    /// Where toolchains lie, unpacked.
+    #[must_use]
+    pub fn toolchains(&self) -> PathBuf {
+        self.root.join("toolchains-v1")
     }
 
     /// What was found out about this host.

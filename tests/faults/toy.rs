@@ -19,7 +19,7 @@ const ARCHIVE: &str = "/v6.x/linux-6.12.3.tar.xz";
 /// written in several steps, each has a `.cmd` that is written after it, and
 /// is made anew where that is not there. Tools keep their dates, so that none
 /// looks newer than its `.cmd` only because of the order they were copied in.
-const MAKEFILE: &str = r"VERSION = 6
+pub(crate) const MAKEFILE: &str = r"VERSION = 6
 PATCHLEVEL = 12
 SUBLEVEL = 3
 EXTRAVERSION =
@@ -72,20 +72,30 @@ pub(crate) const OPTIONS: [&str; 2] = ["y", "n"];
 
 /// Who serves the kernel.
 pub(crate) struct Toy {
-    mirror: Mirror,
+    pub(crate) mirror: Mirror,
+    pub(crate) signer: Signer,
     folder: tempfile::TempDir,
-    _signer: Signer,
 }
 
 impl Toy {
     pub(crate) fn new() -> Self {
+        Self::made_by(MAKEFILE)
+    }
+
+    /// A kernel with another makefile.
+    pub(crate) fn made_by(makefile: &str) -> Self {
         let (mirror, signer, folder) =
             (Mirror::start(), Signer::new(), tempfile::tempdir().unwrap());
-        let tar = source(&folder.path().join("source"));
+        let tar = source(&folder.path().join("source"), makefile);
         mirror.put(ARCHIVE, xz(&tar));
         mirror.put("/v6.x/linux-6.12.3.tar.sign", signer.detached(&tar));
         fs::write(folder.path().join("keyring.asc"), signer.armored_key()).unwrap();
-        Self { mirror, folder, _signer: signer }
+        Self { mirror, signer, folder }
+    }
+
+    /// Who signs what is on the mirror.
+    pub(crate) fn keyring(&self) -> PathBuf {
+        self.folder.path().join("keyring.asc")
     }
 
     /// A build in a folder that is project and cache, in every format.
@@ -103,7 +113,7 @@ impl Toy {
         program
             .dir(project)
             .env("S1B_CACHE_DIR", project.join("cache"))
-            .env("S1B_KEYRING", self.folder.path().join("keyring.asc"))
+            .env("S1B_KEYRING", self.keyring())
             .env("S1B_KERNEL_ORG_URL", self.mirror.url(""))
             .env("S1B_KERNEL_ORG_WKD_URL", self.mirror.url("/hu"))
             .env("S1B_INSECURE_OPTIONS", "kconfig")
@@ -179,7 +189,7 @@ pub(crate) fn names(folder: &Path) -> BTreeSet<PathBuf> {
 }
 
 /// The source, as a tar.
-fn source(folder: &Path) -> Vec<u8> {
+fn source(folder: &Path, makefile: &str) -> Vec<u8> {
     little_build(folder);
     let tree = folder.join("tree");
     for link in ["link.h", "out.h", "sh"] {
@@ -198,7 +208,7 @@ fn source(folder: &Path) -> Vec<u8> {
         fs::remove_file(tree.join(gone)).unwrap();
     }
     fs::rename(tree.join("objects"), files.join("objects")).unwrap();
-    fs::write(tree.join("Makefile"), MAKEFILE).unwrap();
+    fs::write(tree.join("Makefile"), makefile).unwrap();
     fs::write(tree.join("Kconfig"), "config MODULES\n\tbool \"modules\"\n").unwrap();
     fs::create_dir_all(tree.join("kernel")).unwrap();
     fs::write(tree.join("kernel/reboot.c"), REBOOT).unwrap();

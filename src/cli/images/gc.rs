@@ -14,9 +14,9 @@ use crate::cli::table::Form;
 
 /// `images gc`.
 #[derive(Debug, Args)]
-#[command(after_help = "Downloads, workspaces, images, kernels taken out of images, containers \
-                  and findings on the host are looked at. What is in use stays. Without limits \
-                  only what serves nobody goes: what killed processes left, and kernels of \
+#[command(after_help = "Downloads, workspaces, images, kernels taken out of images, \
+                  containers, toolchains and findings on the host are looked at. What is in use \
+                  stays. Without limits only what serves nobody goes: what killed processes left, and kernels of \
                   images that are gone.")]
 pub(super) struct Gc {
     /// Keep the last NUMBER of each kind, and of the others what --older-than leaves

@@ -2,6 +2,7 @@ use super::*;
 use crate::compile::toolchain::tests::a_toolchain;
 use crate::compile::{Failure, fixes};
 use crate::report::{Collected, Fault, Silent};
+use crate::source::{ToolArchive, Verified};
 
 /// A make project with the targets, the lines and the files of a kernel.
 const MAKEFILE: &str = r#"
@@ -91,6 +92,47 @@ fn variables_are_the_sum_of_tools_launcher_and_fixes() {
     assert_eq!(value(&plain, "ARCH").unwrap(), "x86_64");
     assert_eq!(value(&plain, "KBUILD_BUILD_TIMESTAMP").unwrap(), "Thu Jan  1 00:00:00 UTC 1970");
     assert_eq!((value(&plain, "PAHOLE"), value(&plain, "LD")), (None, None));
+}
+
+#[test]
+fn tools_of_an_archive_are_called_by_name_and_their_folder_is_mapped_away() {
+    let mut world = World::new();
+    let archive = ToolArchive {
+        name: "kernel.org:gcc-13.2.0".into(),
+        file: "x.tar.xz".into(),
+        digest: crate::digest::Digest::sha256(b""),
+        verified: Verified::Unverified,
+    };
+    let folder = world.folder.path().join("tools");
+    let prefix = "x86_64-linux-".to_owned();
+    world.toolchain.cc.command = "x86_64-linux-gcc".into();
+    world.toolchain.linker.command = "x86_64-linux-ld".into();
+    world.toolchain.cross_prefix.clone_from(&prefix);
+    world.toolchain.archive = Some(archive.clone());
+    world.toolchain.tools = Some(CrossTools { archive, folder: folder.clone(), prefix });
+    let table = fixes::table().unwrap();
+    let job = Job { fixes: &table, ..world.job() };
+    for (name, wanted) in [
+        ("CC", "x86_64-linux-gcc -fno-pie -std=gnu11"),
+        ("CROSS_COMPILE", "x86_64-linux-"),
+        ("LD", "x86_64-linux-ld -z max-page-size=0x200000"),
+    ] {
+        assert_eq!(value(&job, name).unwrap(), wanted);
+    }
+    assert!(value(&job, "HOSTCC").unwrap().starts_with("gcc "));
+    let map = format!("-fdebug-prefix-map={}=/toolchain", folder.display());
+    for name in ["KCFLAGS", "KAFLAGS"] {
+        assert!(value(&job, name).unwrap().ends_with(&map), "{name}");
+    }
+    let identity = serde_json::to_string(&world.toolchain).unwrap();
+    assert!(identity.contains("kernel.org:gcc-13.2.0"), "{identity}");
+    assert!(!identity.contains(folder.to_str().unwrap()), "{identity}");
+
+    let seen = Collected::default();
+    world.job().configure(SEED, &seen).unwrap();
+    let bin = folder.join("x86_64-linux/bin");
+    let log = fs::read_to_string(&world.log).unwrap();
+    assert!(log.starts_with(&format!("$ PATH={}:\"$PATH\" make ", bin.display())), "{log}");
 }
 
 #[test]

@@ -2,8 +2,11 @@
 
 use crate::compile::{self, Manager, Missing, install_command};
 use crate::proc;
+use crate::report::text;
 use crate::settings::{ProviderName, Settings};
+use crate::store::Store;
 
+use super::super::plan::tools_here;
 use super::super::{Error, tools};
 use super::{Area, Line};
 
@@ -16,6 +19,7 @@ pub(super) fn look(settings: &Settings) -> Result<Vec<Line>, Error> {
         let threads: Vec<_> = needs.iter().map(|one| scope.spawn(move || ask(one))).collect();
         threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
     });
+    lines.extend(toolchain(settings));
     if settings.kernel_sources.contains(&ProviderName::Debian) && settings.source.is_none() {
         lines.push(apt(settings.kernel_sources.len() == 1));
     }
@@ -30,6 +34,29 @@ fn line(need: &Missing, present: bool) -> Line {
     let header = need.name.ends_with(".h");
     let detail = if header { "found by the compiler".to_owned() } else { version(&need.name) };
     Line::ok(Area::Build, &need.name, detail)
+}
+
+/// The toolchain that the settings name: what its compiler says, or when it
+/// comes.
+fn toolchain(settings: &Settings) -> Option<Line> {
+    let name = settings.toolchain?.to_string();
+    Some(match tools_here(settings, &Store::new(&settings.cache_dir)) {
+        Ok(Some(tools)) => {
+            let compiler = tools.bin().join(format!("{}gcc", tools.prefix));
+            match compile::first_line(&compiler, "--version") {
+                Ok(said) => Line::ok(Area::Build, &name, said),
+                Err(error) => {
+                    let mend = "name another toolchain, or a compiler of this host with --cc";
+                    Line::missing(Area::Build, &name, text::chain(&error), mend)
+                }
+            }
+        }
+        Ok(None) => Line::ok(Area::Build, &name, "not fetched yet; the first build with it does"),
+        Err(error) => {
+            let mend = error.hint().unwrap_or_default();
+            Line::missing(Area::Build, &name, text::chain(&error), mend)
+        }
+    })
 }
 
 /// What a program says of itself; where it says nothing, where it is.

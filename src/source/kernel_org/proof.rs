@@ -17,7 +17,7 @@ use super::super::{Error, Options, Provenance, Provider, Verified, decompress, d
 use super::Place;
 
 /// What an archive is checked against, had before the archive itself.
-pub(super) enum Proof {
+pub(in crate::source) enum Proof {
     /// Nothing, as the user insists.
     None,
     /// A checksum that the user gave.
@@ -178,7 +178,7 @@ fn feed_tar(
 
 /// Gets what the archive will be checked against: an archive that can't be
 /// verified is not even downloaded.
-pub(super) fn proof(
+pub(in crate::source) fn proof(
     client: &Client,
     place: &Place,
     options: &Options,

@@ -250,3 +250,35 @@ fn real_archives() {
         println!("{path}: {unpacked:?} in {:?}", start.elapsed());
     }
 }
+
+#[test]
+fn a_toolchain_may_have_files_of_several_names_and_a_kernel_may_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let destination = folder.path().join("tools");
+    let hard = |name: &str, target: &str| entry(Kind::Link, name, target, 0o755, b"");
+    let unpacked = |entries: &[Vec<u8>]| {
+        let result = unpack_tools(&archive(entries)[..], "gcc.tar", &destination, &Silent);
+        assert_eq!(destination.exists(), result.is_ok());
+        result.map_err(|error| error.to_string())
+    };
+    let gcc = || entry(Kind::Regular, "gcc-1/bin/gcc", "", 0o755, b"text\n");
+    for target in ["gcc-1/bin/none", "gcc-1/bin", "bin/gcc", "/bin/sh", "gcc-1/../x", "", "gcc-1"] {
+        let error = unpacked(&[gcc(), hard("gcc-1/bin/cc", target)]).unwrap_err();
+        assert!(error.contains("refused 'gcc-1/bin/cc'"), "{target}: {error}");
+    }
+    let through_a_link = [link("gcc-1/etc", "bin"), gcc(), hard("gcc-1/cc", "gcc-1/etc/gcc")];
+    assert!(unpacked(&through_a_link).is_err());
+    let twice = [gcc(), hard("gcc-1/cc", "gcc-1/bin/gcc"), hard("gcc-1/cc", "gcc-1/bin/gcc")];
+    assert!(unpacked(&twice).unwrap_err().contains("twice"));
+
+    let good = [gcc(), hard("gcc-1/cc", "gcc-1/bin/gcc"), hard("gcc-1/lib/cc", "gcc-1/cc")];
+    unpacked(&good).unwrap();
+    for name in ["bin/gcc", "cc", "lib/cc"] {
+        let found = fs::metadata(destination.join(name)).unwrap();
+        let links = std::os::unix::fs::MetadataExt::nlink(&found);
+        assert_eq!((links, found.permissions().mode() & 0o777), (3, 0o755), "{name}");
+    }
+    let makefile = file("linux-1/Makefile");
+    let error = refused(&[makefile, hard("linux-1/again", "linux-1/Makefile")]);
+    assert!(error.contains("it is a hard link"), "{error}");
+}

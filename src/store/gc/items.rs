@@ -32,6 +32,7 @@ pub(super) fn items(store: &Store) -> Vec<Item> {
     items.extend(self::images(store, &images));
     items.extend(kernels(store, &images));
     items.extend(containers(store));
+    items.extend(toolchains(store));
     items.extend(host(store));
     items
 }
@@ -166,6 +167,28 @@ fn containers(store: &Store) -> Vec<Item> {
     let names = entries(&folder.join("names")).filter(visible);
     let names = names.map(|path| note(Bucket::Containers, format!("name {}", name(&path)), path));
     unpacked.chain(blobs).chain(names).collect()
+}
+
+/// Toolchains with their records. What is not whole, because it is under way
+/// or its process was killed, is guarded by the lock of the archive that it
+/// comes from.
+fn toolchains(store: &Store) -> Vec<Item> {
+    let folders = entries(&store.toolchains()).filter(|path| path.is_dir());
+    let item = |path: PathBuf| {
+        let file = name(&path);
+        let shown = file.trim_start_matches('.').trim_end_matches(".unpacking");
+        let record = path.with_file_name(format!("{file}.json"));
+        if record.is_file() {
+            let paths = vec![record, path.clone()];
+            return item(Bucket::Toolchains, shown.to_owned(), paths, Guard::Hold(path));
+        }
+        let archive = shown.rsplit_once('-').map_or(shown, |(archive, _)| archive);
+        let lock = store.downloads().join(format!("crosstool/.{archive}.tar.xz.lock"));
+        let shown = format!("{archive} (not whole)");
+        let one = item(Bucket::Toolchains, shown, vec![path], Guard::Locks(vec![lock]));
+        Item { garbage: true, ..one }
+    };
+    folders.map(item).collect()
 }
 
 fn host(store: &Store) -> Vec<Item> {

@@ -30,18 +30,21 @@ pub enum Bucket {
     Kernels,
     /// Container images.
     Containers,
+    /// Toolchains of archives.
+    Toolchains,
     /// What was found out about this host.
     Host,
 }
 
 impl Bucket {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Downloads,
         Self::Workspaces,
         Self::Images,
         Self::Kernels,
         Self::Containers,
+        Self::Toolchains,
         Self::Host,
     ];
 
@@ -54,6 +57,7 @@ impl Bucket {
             Self::Images => "images",
             Self::Kernels => "kernels",
             Self::Containers => "containers",
+            Self::Toolchains => "toolchains",
             Self::Host => "host",
         }
     }
@@ -142,6 +146,7 @@ fn sweep(store: &Store) {
         store.images().root,
         store.kernels(),
         store.host(),
+        store.toolchains(),
         containers.join("images"),
         containers.join("blobs/sha256"),
         containers.join("names"),
