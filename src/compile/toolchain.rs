@@ -276,7 +276,7 @@ impl Toolchain {
 fn of_archive(error: &proc::Error, wanted: &Wanted<'_>) -> bool {
     let called = match error {
         proc::Error::NotFound { program } => program,
-        proc::Error::Start { command, .. } => command,
+        proc::Error::Start { command, .. } | proc::Error::Failed { command, .. } => command,
         _ => return false,
     };
     wanted.tools.is_some_and(|tools| called.starts_with(&*tools.bin().to_string_lossy()))
@@ -299,7 +299,11 @@ pub fn first_line(command: impl AsRef<OsStr>, argument: &str) -> Result<String, 
 
 /// A tool as it is called, which lies at `place`.
 fn tool(command: &str, place: &Path) -> Result<Tool, Error> {
-    let text = first_line(place, "--version")?;
+    // One of another machine may be started all the same: as a script.
+    let said = Program::new(place).arg("--version").run()?;
+    let said = String::from_utf8_lossy(&said);
+    let line = said.lines().find(|line| !line.trim().is_empty());
+    let text = line.unwrap_or_default().trim().to_owned();
     let strange = || Error::StrangeTool { tool: command.to_owned(), answer: text.clone() };
     let version = version_in(&text).ok_or_else(strange)?;
     Ok(Tool { command: command.to_owned(), version, text })

@@ -9,7 +9,8 @@ use crate::source::{self, Offer, Provider};
 use crate::store::{self, Store};
 
 use super::Error;
-use super::plan::{Places, config, tools_here, wanted};
+use super::plan::{Places, config, wanted};
+use super::toolchain;
 
 /// What there is of what is asked for.
 #[derive(Debug, Clone, Serialize)]
@@ -180,7 +181,7 @@ fn tools(
     version: KernelVersion,
 ) -> Result<Option<Toolchain>, Error> {
     let config = config(settings, &version)?;
-    let archive = tools_here(settings, store)?;
+    let archive = toolchain::here(settings, store)?;
     if settings.toolchain.is_some() && archive.is_none() {
         return Ok(None);
     }

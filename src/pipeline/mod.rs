@@ -21,6 +21,7 @@ mod plan;
 mod planned;
 mod provenance;
 mod run;
+mod toolchain;
 mod tools;
 pub mod verify;
 

@@ -8,12 +8,13 @@ use crate::settings::{
     Format, Insecure, KernelRequest, KernelVersion, Key, Origin, OwnSource, ProviderName, Settings,
     Vmlinux,
 };
-use crate::source::{self, CrossTools, Patch, Patience, Provider, Source, ToolchainPlace};
+use crate::source::{self, CrossTools, Patch, Patience, Provider, Source};
 use crate::store::Store;
 
 use super::Error;
 use super::key::KernelKey;
 use super::planned::{self, PlannedImage};
+use super::toolchain;
 
 /// The change that every kernel of a stage1 image needs: systemd ends a pod
 /// with a halt, and a halted machine is one that hangs for ever.
@@ -92,7 +93,7 @@ pub fn plan(
     settings.release(version, "")?;
     let config = config(settings, &version)?;
     check_vmlinux(settings, &config)?;
-    let tools = tools(settings, version, &config, store, &options, reporter)?;
+    let tools = toolchain::fetched(settings, version, &config, store, &options, reporter)?;
     let toolchain = Toolchain::detect(&wanted(settings, version, &config, tools.as_ref()))?;
     if !source::is_here(&resolved, &options)? {
         super::tools::check(settings, version, &config)?;
@@ -100,41 +101,6 @@ pub fn plan(
     let patches = patches(settings, &options, reporter)?;
     let source = source::fetch(&resolved, &options, reporter)?;
     assemble(settings, Parts { version, source, patches, config, toolchain })
-}
-
-/// The toolchain that the settings name, fetched if it is not there.
-fn tools(
-    settings: &Settings,
-    version: KernelVersion,
-    config: &kconfig::Plan,
-    store: &Store,
-    options: &source::Options<'_>,
-    reporter: &dyn Reporter,
-) -> Result<Option<CrossTools>, Error> {
-    let folder = store.toolchains();
-    let Some(place) = toolchain_place(settings, &folder) else { return Ok(None) };
-    if source::toolchain_here(&place, options)?.is_none() {
-        super::tools::check(settings, version, config)?;
-    }
-    Ok(Some(source::toolchain(&place, options, reporter)?))
-}
-
-/// Where the toolchain that the settings name is, if they name one.
-fn toolchain_place<'a>(
-    settings: &'a Settings,
-    folder: &'a std::path::Path,
-) -> Option<ToolchainPlace<'a>> {
-    let (arch, url) = (settings.arch, settings.kernel_org_tools_url.as_str());
-    settings.toolchain.map(|request| ToolchainPlace { request, arch, url, folder })
-}
-
-/// The toolchain that the settings name, if they name one, and it is here;
-/// nobody is asked.
-pub(super) fn tools_here(settings: &Settings, store: &Store) -> Result<Option<CrossTools>, Error> {
-    let folder = store.toolchains();
-    let Some(place) = toolchain_place(settings, &folder) else { return Ok(None) };
-    let places = Places::new(settings, store);
-    Ok(source::toolchain_here(&place, &places.options(settings, false))?)
 }
 
 /// Debug information that nobody asked the compiler for is not there.

@@ -11,7 +11,6 @@
 //! and so are hard links in a kernel's archive; it has none of them. Those of a
 //! toolchain's archive lead to files that stand before them.
 
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -27,6 +26,10 @@ use super::tree::{Links, PROGRESS_STEP, WRITERS, path_from, relative_path};
 use crate::fsutil::{parent, remove_all, sync_dir};
 use crate::proc::interrupt;
 use crate::report::{Event, Fault, Reporter, Stage, Unit, text};
+
+mod layout;
+
+use layout::{Class, Layout, why_not};
 
 /// Bytes of content that travel to a writer at once.
 const BATCH: usize = 1 << 20;
@@ -456,103 +459,6 @@ impl<R: Read> Read for Interruptible<'_, R> {
             *self.broken = Some(error);
             Ok(0)
         })
-    }
-}
-
-fn why_not(kind: tar::EntryType) -> &'static str {
-    match kind {
-        tar::EntryType::Link => "it is a hard link",
-        tar::EntryType::Char | tar::EntryType::Block => "it is a device",
-        tar::EntryType::Fifo => "it is a named pipe",
-        tar::EntryType::GNUSparse => "it is a sparse file",
-        _ => "it is neither a file nor a folder nor a link",
-    }
-}
-
-/// What an entry is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Folder,
-    File,
-    Link,
-    HardLink,
-}
-
-/// What stands where, decided on paper before anything is created.
-#[derive(Default)]
-struct Layout {
-    top: Option<OsString>,
-    seen: HashMap<PathBuf, Class>,
-    links: Links,
-    /// Further names of files, and which.
-    hard_links: Vec<(PathBuf, PathBuf)>,
-}
-
-/// Two names at the top, or one that is no folder.
-#[derive(Debug, PartialEq)]
-struct Tops(OsString, OsString);
-
-impl Tops {
-    fn error(self, archive: &str) -> UnpackError {
-        UnpackError::SeveralTops {
-            archive: archive.to_owned(),
-            first: self.0.to_string_lossy().into_owned(),
-            second: self.1.to_string_lossy().into_owned(),
-        }
-    }
-}
-
-impl Layout {
-    /// The path below the one top folder; `None` for that folder itself.
-    fn strip_top(&mut self, path: &Path, class: Class) -> Result<Option<PathBuf>, Tops> {
-        let mut parts = path.iter();
-        let Some(first) = parts.next() else { return Ok(None) };
-        let top = self.top.get_or_insert_with(|| first.to_owned());
-        let rest = parts.as_path();
-        let alone = rest.as_os_str().is_empty();
-        if top != first || (alone && class != Class::Folder) {
-            return Err(Tops(top.clone(), first.to_owned()));
-        }
-        Ok((!alone).then(|| rest.to_owned()))
-    }
-
-    /// A further name of a file that stands before it.
-    fn link_hard(&mut self, path: &Path, target: &[u8]) -> Result<(), &'static str> {
-        let target = relative_path(target)?;
-        let top = self.top.as_deref().unwrap_or_default();
-        let file = target
-            .strip_prefix(top)
-            .ok()
-            .filter(|file| matches!(self.seen.get(*file), Some(Class::File | Class::HardLink)));
-        let file = file.ok_or("it is a hard link to no file before it")?;
-        self.hard_links.push((path.to_owned(), file.to_owned()));
-        Ok(())
-    }
-
-    /// Takes the path in, and tells which folders must be created for it,
-    /// outermost first.
-    fn admit(&mut self, path: &Path, class: Class) -> Result<Vec<PathBuf>, &'static str> {
-        match self.seen.get(path) {
-            // An archive may say a folder again; there is nothing to mix up.
-            Some(Class::Folder) if class == Class::Folder => return Ok(Vec::new()),
-            Some(_) => return Err("it stands there twice"),
-            None => {}
-        }
-        let mut new = Vec::new();
-        for folder in path.ancestors().skip(1).take_while(|path| !path.as_os_str().is_empty()) {
-            match self.seen.get(folder) {
-                Some(Class::Folder) => break,
-                Some(_) => return Err("it lies below a file or link"),
-                None => new.push(folder.to_owned()),
-            }
-        }
-        new.reverse();
-        if class == Class::Folder {
-            new.push(path.to_owned());
-        }
-        self.seen.extend(new.iter().map(|folder| (folder.clone(), Class::Folder)));
-        self.seen.insert(path.to_owned(), class);
-        Ok(new)
     }
 }
 

@@ -43,6 +43,7 @@ fn fixes_look_at_the_compiler_and_linker_that_build() {
     // Binutils 2.41 call for a fix in old kernels that 2.35 do without.
     let stage = Stage::new();
     let project = stage.project("fixes");
+    stage.toy.mirror.put("/v4.x/sha256sums.asc", "0  linux-4.9.337.tar.xz\n");
     let fixes = |old: bool| {
         let verb = stage.verb(&project, &["kernels", "4.9", "--fixes", "--format", "json"]);
         let (code, said, error) = outcome(verb);

@@ -20,7 +20,7 @@ pub(crate) const HOST: &str = "/tools/x86_64";
 const COMPILED: &str = r"	@cat $(T)/files/bzImage $(objects) >$@
 	@$(CC) --version >>$@
 	@$(CROSS_COMPILE)ld --version >>$@
-	@echo '#include <own.h>' >own.c
+	@printf '#if __has_include(<own.h>)\n#include <own.h>\n#endif\n' >own.c
 	@$(CC) $(KCFLAGS) -g -isystem $$(dirname $$(command -v $(CC)))/../include -c -o own.o own.c
 	@$(CROSS_COMPILE)objcopy -R .none own.o copy.o
 	@cat copy.o >>$@
@@ -159,8 +159,8 @@ fn script(program: &str, version: &str) -> String {
         program => format!("GNU {program} (GNU Binutils) 2.41"),
     };
     format!(
-        "#!/bin/sh\ncase $1 in\n--version) echo '{said}'; exit;;\n\
-         -dumpmachine) echo x86_64-linux; exit;;\nesac\nexec {program} \"$@\"\n"
+        "#!/bin/sh\ncase \" $* \" in\n*' --version '*) echo '{said}'; exit;;\n\
+         *' -dumpmachine '*) echo x86_64-linux; exit;;\nesac\nexec {program} \"$@\"\n"
     )
 }
 

@@ -6,8 +6,7 @@ use crate::report::text;
 use crate::settings::{ProviderName, Settings};
 use crate::store::Store;
 
-use super::super::plan::tools_here;
-use super::super::{Error, tools};
+use super::super::{Error, toolchain, tools};
 use super::{Area, Line};
 
 /// Every program and header that a build with these settings needs, and the
@@ -19,7 +18,7 @@ pub(super) fn look(settings: &Settings) -> Result<Vec<Line>, Error> {
         let threads: Vec<_> = needs.iter().map(|one| scope.spawn(move || ask(one))).collect();
         threads.into_iter().filter_map(|thread| thread.join().ok()).collect()
     });
-    lines.extend(toolchain(settings));
+    lines.extend(archive(settings));
     if settings.kernel_sources.contains(&ProviderName::Debian) && settings.source.is_none() {
         lines.push(apt(settings.kernel_sources.len() == 1));
     }
@@ -38,9 +37,9 @@ fn line(need: &Missing, present: bool) -> Line {
 
 /// The toolchain that the settings name: what its compiler says, or when it
 /// comes.
-fn toolchain(settings: &Settings) -> Option<Line> {
+fn archive(settings: &Settings) -> Option<Line> {
     let name = settings.toolchain?.to_string();
-    Some(match tools_here(settings, &Store::new(&settings.cache_dir)) {
+    Some(match toolchain::here(settings, &Store::new(&settings.cache_dir)) {
         Ok(Some(tools)) => {
             let compiler = tools.bin().join(format!("{}gcc", tools.prefix));
             match compile::first_line(&compiler, "--version") {
