@@ -86,11 +86,12 @@ impl Toy {
     pub(crate) fn made_by(makefile: &str) -> Self {
         let (mirror, signer, folder) =
             (Mirror::start(), Signer::new(), tempfile::tempdir().unwrap());
-        let tar = source(&folder.path().join("source"), makefile);
-        mirror.put(ARCHIVE, xz(&tar));
-        mirror.put("/v6.x/linux-6.12.3.tar.sign", signer.detached(&tar));
-        fs::write(folder.path().join("keyring.asc"), signer.armored_key()).unwrap();
-        Self { mirror, signer, folder }
+        let toy = Self { mirror, signer, folder };
+        let tar = source(&toy.folder.path().join("source"), makefile);
+        toy.mirror.put(ARCHIVE, xz(&tar));
+        toy.mirror.put("/v6.x/linux-6.12.3.tar.sign", toy.signer.detached(&tar));
+        fs::write(toy.keyring(), toy.signer.armored_key()).unwrap();
+        toy
     }
 
     /// Who signs what is on the mirror.
