@@ -52,7 +52,9 @@ pub use fixes::Fix;
 pub use job::{CONFIG_FOLDER, Compiled, Job, OBJECT_FOLDER};
 pub use progress::estimated_objects;
 pub use requirements::{Manager, Missing, install_command, missing, needs_openssl, survey};
-pub use toolchain::{Compiler, Family, Tool, ToolVersion, Toolchain, Wanted, first_line};
+pub use toolchain::{
+    Compiler, Family, Tool, ToolVersion, Toolchain, Wanted, first_line, version_line,
+};
 
 /// The first series that can write type information (BTF) of itself:
 /// e83b9f55448a, "kbuild: add ability to generate BTF type info for vmlinux".

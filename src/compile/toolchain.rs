@@ -297,13 +297,21 @@ pub fn first_line(command: impl AsRef<OsStr>, argument: &str) -> Result<String, 
     Ok(line.unwrap_or_default().trim().to_owned())
 }
 
-/// A tool as it is called, which lies at `place`.
-fn tool(command: &str, place: &Path) -> Result<Tool, Error> {
-    // One of another machine may be started all the same: as a script.
+/// What a tool says of its version. Its status counts: a program of another
+/// machine may be started all the same, as a script.
+///
+/// # Errors
+/// When it can't be run, or fails.
+pub fn version_line(place: &Path) -> Result<String, Error> {
     let said = Program::new(place).arg("--version").run()?;
     let said = String::from_utf8_lossy(&said);
     let line = said.lines().find(|line| !line.trim().is_empty());
-    let text = line.unwrap_or_default().trim().to_owned();
+    Ok(line.unwrap_or_default().trim().to_owned())
+}
+
+/// A tool as it is called, which lies at `place`.
+fn tool(command: &str, place: &Path) -> Result<Tool, Error> {
+    let text = version_line(place)?;
     let strange = || Error::StrangeTool { tool: command.to_owned(), answer: text.clone() };
     let version = version_in(&text).ok_or_else(strange)?;
     Ok(Tool { command: command.to_owned(), version, text })

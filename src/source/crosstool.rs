@@ -174,9 +174,7 @@ pub fn toolchain(
     let scratch = tempfile::tempdir()?;
     let proof = proof(&client, &archive, &unsummed, scratch.path(), reporter).map_err(unsigned)?;
     let provenance = acquire(&client, &archive, &path, &proof, reporter)?;
-    let tools = install(&path, provenance, &names, place, options, reporter)?;
-    fsutil::remove_all(&path)?;
-    Ok(tools)
+    install(&path, provenance, &names, place, options, reporter)
 }
 
 /// There is no other way to vouch for a toolchain.
@@ -246,8 +244,8 @@ fn on_the_mirror(
     Err(listing::unknown((*version).into(), client, place, options))
 }
 
-/// Unpacks an archive, unless one with the same bytes is there, and writes the
-/// record. The caller holds the archive's lock.
+/// Unpacks an archive, unless one with the same bytes is there, removes it, and
+/// writes the record. The caller holds the archive's lock.
 fn install(
     archive: &Path,
     provenance: Provenance,
@@ -274,6 +272,7 @@ fn install(
         let reason = format!("there is no {absent} in it");
         return Err(Error::NotAToolchain { archive: tools.archive.file, reason });
     }
+    fsutil::remove_all(archive)?;
     let keyring = keys::fingerprint_of_file(options.keyring)?;
     kept::write(&beside, &Record { format: FORMAT, archive: tools.archive.clone(), keyring })?;
     reporter.note(format!("{} is in {}", tools.archive.name, tools.folder.display()));

@@ -38,8 +38,9 @@
 //!
 //! Archives of kernel.org by an OpenPGP signature of a pinned key or of the
 //! user's keyring, or by a checksum that the user gave; its toolchains by a
-//! checksum that is signed so; Debian's by apt's own chain; a repository's state by its commit's id or its signed tag; a local
-//! source because the user named it. See [`Verified`].
+//! checksum that is signed so; Debian's by apt's own chain; a repository's
+//! state by its commit's id or its signed tag; a local source because the user
+//! named it. See [`Verified`].
 
 mod crosstool;
 mod debian;

@@ -32,8 +32,8 @@
 //!
 //! What is in use is known by a lock: a workspace, or a download under way,
 //! by the lock beside it; an image, a kernel under a machine, an unpacked
-//! container, a toolchain and an archive that is read by a shared lock on the file or
-//! folder itself ([`crate::fsutil::Hold`]). [`tidy`] removes nothing without
+//! container, a toolchain and an archive that is read by a shared lock on the
+//! file or folder itself ([`crate::fsutil::Hold`]). [`tidy`] removes nothing without
 //! having taken that lock for itself.
 //!
 //! Every image is checked against its record before it is copied, written to

@@ -42,7 +42,7 @@ fn archive(settings: &Settings) -> Option<Line> {
     Some(match toolchain::here(settings, &Store::new(&settings.cache_dir)) {
         Ok(Some(tools)) => {
             let compiler = tools.bin().join(format!("{}gcc", tools.prefix));
-            match compile::first_line(&compiler, "--version") {
+            match compile::version_line(&compiler) {
                 Ok(said) => Line::ok(Area::Build, &name, said),
                 Err(error) => {
                     let mend = "name another toolchain, or a compiler of this host with --cc";
