@@ -15,9 +15,24 @@ use std::process::Command;
 
 /// The programs of the package.
 const PROGRAMS: [&str; 3] = ["bind-headers", "init", "probe"];
-/// The targets they are built for; the kernel's name of the architecture and
-/// Rust's of the target. arm64 comes here, with its linker.
-const TARGETS: [(&str, &str); 1] = [("x86_64", "x86_64-unknown-linux-gnu")];
+/// The targets they are built for.
+const TARGETS: [Target; 2] = [
+    Target {
+        arch: "x86_64",
+        triple: "x86_64-unknown-linux-gnu",
+        required: true,
+        // No build id: it would be the only thing left that a linker invents.
+        link: "-Clink-arg=-Wl,--build-id=none",
+    },
+    // Rust's own linker and the C library that comes with this target: it
+    // takes nothing but `rustup target add`.
+    Target {
+        arch: "arm64",
+        triple: "aarch64-unknown-linux-musl",
+        required: false,
+        link: "-Clinker=rust-lld",
+    },
+];
 /// What cargo hands to a build script for the package being built, and what a
 /// user may have set for it. Each would change the programs' bytes, make the
 /// inner cargo wait for the outer one's folder, or run clippy instead of rustc.
@@ -36,30 +51,62 @@ const NOT_OURS: [&str; 12] = [
     "SOURCE_DATE_EPOCH",
 ];
 
+/// A kind of processor to build for.
+struct Target {
+    /// The kernel's name of the architecture.
+    arch: &'static str,
+    /// Rust's name of the target.
+    triple: &'static str,
+    /// Whether the tool must have its programs. Of the others there are empty
+    /// files where this toolchain can't build them.
+    required: bool,
+    /// How it is linked.
+    link: &'static str,
+}
+
 fn main() -> Result<(), Box<dyn Error>> {
     for input in ["build.rs", "guest/Cargo.toml", "guest/Cargo.lock", "guest/src"] {
         println!("cargo::rerun-if-changed={input}");
     }
     let guest = Path::new(&variable("CARGO_MANIFEST_DIR")?).join("guest");
     let out = PathBuf::from(variable("OUT_DIR")?);
-    for (arch, target) in TARGETS {
+    let rustlib = rustlib()?;
+    // A target that is added later comes in with the next build.
+    println!("cargo::rerun-if-changed={}", rustlib.display());
+    for target in TARGETS {
+        let there = target.required || can_build(&rustlib, &target)?;
         let target_dir = out.join("guest-target");
-        build(&guest, target, &target_dir)?;
+        if there {
+            build(&guest, &target, &target_dir)?;
+        }
         for program in PROGRAMS {
-            let built = target_dir.join(target).join("release").join(program);
-            let embedded = out.join(format!("{program}-{arch}"));
-            copy(&built, &embedded)?;
+            let built = target_dir.join(target.triple).join("release").join(program);
+            let embedded = out.join(format!("{program}-{}", target.arch));
+            if there { copy(&built, &embedded)? } else { write_empty(&embedded)? }
         }
     }
     Ok(())
 }
 
-fn build(guest: &Path, target: &str, target_dir: &Path) -> Result<(), Box<dyn Error>> {
+/// Where the toolchain has its targets.
+fn rustlib() -> Result<PathBuf, Box<dyn Error>> {
+    let asked = command(&variable("RUSTC")?).args(["--print", "sysroot"]).output()?;
+    let sysroot = String::from_utf8(asked.stdout)?;
+    Ok(Path::new(sysroot.trim_end()).join("lib/rustlib"))
+}
+
+/// Whether it has this one's standard library, and the linker.
+fn can_build(rustlib: &Path, target: &Target) -> Result<bool, Box<dyn Error>> {
+    let linker = rustlib.join(variable("HOST")?).join("bin/rust-lld");
+    Ok(rustlib.join(target.triple).join("lib").is_dir() && linker.is_file())
+}
+
+fn build(guest: &Path, target: &Target, target_dir: &Path) -> Result<(), Box<dyn Error>> {
     // First, so that the folders which the flags map away are there.
-    cargo(guest, &["fetch", "--locked", "--quiet", "--target", target], &[])?;
-    let flags = flags(guest)?;
+    cargo(guest, &["fetch", "--locked", "--quiet", "--target", target.triple], &[])?;
+    let flags = flags(guest, target)?;
     let programs = PROGRAMS.iter().flat_map(|program| ["--bin", program]);
-    let build = ["build", "--release", "--locked", "--quiet", "--target", target];
+    let build = ["build", "--release", "--locked", "--quiet", "--target", target.triple];
     let args: Vec<&str> = build.into_iter().chain(programs).collect();
     cargo(
         guest,
@@ -94,7 +141,7 @@ fn cargo(guest: &Path, args: &[&str], env: &[(&str, &OsStr)]) -> Result<(), Box<
 /// Static, and without a path of this machine. The list is joined as cargo
 /// wants it, so that folders may have spaces in their names.
 #[expect(clippy::disallowed_methods, reason = "a build script has no fs_err; absence is fine")]
-fn flags(guest: &Path) -> Result<OsString, Box<dyn Error>> {
+fn flags(guest: &Path, target: &Target) -> Result<OsString, Box<dyn Error>> {
     let mut flags = OsString::from("-Ctarget-feature=+crt-static");
     let mut map = |from: &Path, to: &str| {
         flags.push("\u{1f}--remap-path-prefix=");
@@ -110,8 +157,8 @@ fn flags(guest: &Path) -> Result<OsString, Box<dyn Error>> {
     }
     map(guest.parent().unwrap_or(guest), "/source");
     map(guest, "/guest");
-    // No build id: it would be the only thing left that a linker invents.
-    flags.push("\u{1f}-Clink-arg=-Wl,--build-id=none");
+    flags.push("\u{1f}");
+    flags.push(target.link);
     Ok(flags)
 }
 
@@ -129,6 +176,12 @@ fn variable(name: &str) -> Result<OsString, Box<dyn Error>> {
 #[expect(clippy::disallowed_methods, reason = "a build script has no fs_err; the path is said")]
 fn copy(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
     fs::copy(from, to).map_err(|error| format!("can't copy {}: {error}", from.display()))?;
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a build script has no fs_err; the path is said")]
+fn write_empty(to: &Path) -> Result<(), Box<dyn Error>> {
+    fs::write(to, "").map_err(|error| format!("can't write {}: {error}", to.display()))?;
     Ok(())
 }
 

@@ -21,7 +21,8 @@ mod debian_source;
 #[path = "support/not_run.rs"]
 mod not_run;
 mod support;
-use cache::shared_cache;
+#[path = "support/tiny.rs"]
+mod tiny;
 use debian_source::debian_has;
 use not_run::not_run;
 use support::{builder, outcome};
@@ -43,8 +44,9 @@ fn folders_times_jobs_and_kills_do_not_change_a_byte() {
     if let Err(reason) = debian_has("6.1") {
         return not_run("reproducible", &reason);
     }
-    let source = source();
-    let config = (std::env::var_os("S1B_TEST_FULL").is_none()).then(|| tiny_config(&source));
+    let source = tiny::source("6.1");
+    let tiny = || tiny::config(&source, "x86_64", TINY, "tiny-6.1.config");
+    let config = (std::env::var_os("S1B_TEST_FULL").is_none()).then(tiny);
 
     let first = Folder::new(&source, config.as_deref());
     let (id, image) = first.eight_at_once();
@@ -64,48 +66,6 @@ fn folders_times_jobs_and_kills_do_not_change_a_byte() {
     first.laid_out(&id);
     first.one_option_changed(&id);
     first.another_compression(&id);
-}
-
-/// Debian's source of 6.1, as a plain tarball.
-fn source() -> PathBuf {
-    let found = Program::new("find")
-        .arg(shared_cache().join("downloads-v1"))
-        .args(["-name", "linux-source-6.1_*.tar.xz"])
-        .run()
-        .unwrap();
-    PathBuf::from(String::from_utf8(found).unwrap().lines().next().expect("a tarball"))
-}
-
-/// What `allnoconfig` makes of [`TINY`] in this source; kept, because it
-/// takes an unpacked tree.
-fn tiny_config(source: &Path) -> String {
-    let kept = shared_cache().join("tiny-6.1.config");
-    if let Ok(text) = fs::read_to_string(&kept)
-        && text.ends_with(&format!("# from\n{}", commented(TINY)))
-    {
-        return text;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let (tree, objects) = (folder.path().join("linux"), folder.path().join("objects"));
-    fs::create_dir_all(&tree).unwrap();
-    fs::create_dir_all(&objects).unwrap();
-    let unpack = Program::new("tar").arg("-xf").arg(source).arg("-C").arg(&tree);
-    unpack.arg("--strip-components=1").run().unwrap();
-    fs::write(folder.path().join("tiny"), TINY).unwrap();
-    Program::new("make")
-        .args([format!("O={}", objects.display()), "ARCH=x86_64".into(), "allnoconfig".into()])
-        .env("KCONFIG_ALLCONFIG", folder.path().join("tiny"))
-        .dir(&tree)
-        .run()
-        .unwrap();
-    let text = fs::read_to_string(objects.join(".config")).unwrap();
-    let text = format!("{text}# from\n{}", commented(TINY));
-    fs::write(&kept, &text).unwrap();
-    text
-}
-
-fn commented(text: &str) -> String {
-    text.lines().map(|line| format!("# {line}\n")).collect()
 }
 
 /// A project and a cache of its own.

@@ -32,9 +32,9 @@ pub(super) struct Verify {
     /// What runs the guest's instructions
     #[arg(long, value_name = "ACCEL", default_value = "auto", requires = "boot")]
     accel: AccelChoice,
-    /// QEMU's name or path
-    #[arg(long, value_name = "PROGRAM", default_value = "qemu-system-x86_64", requires = "boot")]
-    qemu: String,
+    /// QEMU's name or path [default: qemu-system-x86_64, or what the image's architecture has]
+    #[arg(long, value_name = "PROGRAM", requires = "boot")]
+    qemu: Option<String>,
     /// How long the guest may take to boot
     #[arg(long, value_name = "TIME", default_value = "2m", value_parser = time,
         requires = "boot")]

@@ -53,7 +53,7 @@ pub use job::{CONFIG_FOLDER, Compiled, Job, OBJECT_FOLDER};
 pub use progress::estimated_objects;
 pub use requirements::{Manager, Missing, install_command, missing, needs_openssl, survey};
 pub use toolchain::{
-    Compiler, Family, Tool, ToolVersion, Toolchain, Wanted, first_line, version_line,
+    Compiler, Family, Tool, ToolVersion, Toolchain, Wanted, cross_prefix, first_line, version_line,
 };
 
 /// The first series that can write type information (BTF) of itself:
@@ -74,7 +74,8 @@ pub struct KernelArtifacts {
     /// The object folder, with `.config`, `System.map`, `Module.symvers`,
     /// `vmlinux`, `include/generated` and the host tools.
     pub build: PathBuf,
-    /// The bootable image, `arch/x86/boot/bzImage` in the object folder.
+    /// The bootable image: `arch/x86/boot/bzImage` in the object folder, or
+    /// `arch/arm64/boot/Image`.
     pub image: PathBuf,
     /// Where `headers_install` put the API headers: the folder that holds
     /// `linux/`, `asm/` and so on.

@@ -127,7 +127,9 @@ enum When {
     Openssl,
     Signatures,
     Launched,
-    X86Since(u32, u32),
+    /// Something of the build reads ELF files: objtool, which only x86 runs,
+    /// from 4.6 on; and what writes BTF, from 5.11 on (`resolve_btfids`).
+    ReadsElf,
 }
 
 struct Requirement {
@@ -207,8 +209,8 @@ const REQUIREMENTS: &[Requirement] = &[
     },
     Requirement {
         check: Check::Header("gelf.h"),
-        when: When::X86Since(4, 6),
-        why: "libelf's headers, for objtool",
+        when: When::ReadsElf,
+        why: "libelf's headers, for objtool and the BTF tools",
         packages: ["libelf-dev", "elfutils-libelf-devel", "libelf", "libelf-devel"],
     },
     Requirement {
@@ -266,7 +268,9 @@ impl When {
             Self::Openssl => wanted.openssl,
             Self::Signatures => wanted.signatures,
             Self::Launched => wanted.launcher.is_some(),
-            Self::X86Since(major, minor) => wanted.arch == Arch::X86_64 && reaches(major, minor),
+            Self::ReadsElf => {
+                (wanted.arch == Arch::X86_64 && reaches(4, 6)) || (wanted.btf && reaches(5, 11))
+            }
         }
     }
 }
@@ -422,6 +426,21 @@ mod tests {
         assert!(!has(&old, "lz4c") && !has(&old, "flex") && !has(&old, "gelf.h"));
         assert!(has(&new, "flex") && has(&new, "lz4") && has(&new, "gelf.h"));
         assert!(has(&new, "pahole") && !has(&old, "pahole"));
+    }
+
+    #[test]
+    fn arm64_needs_its_own_compiler_and_reads_elf_only_for_btf() {
+        let packages = |btf| {
+            let series = Series { major: 6, minor: 12 };
+            let wanted = Wanted { btf, ..Wanted::new(series, Arch::Arm64) };
+            let needs = survey(&wanted).into_iter();
+            needs.map(|(need, _)| need.package(Manager::Apt)).collect::<Vec<_>>()
+        };
+        let (with, without) = (packages(true), packages(false));
+        for package in ["gcc-aarch64-linux-gnu", "binutils-aarch64-linux-gnu", "gcc", "make"] {
+            assert!(without.contains(&package) || Arch::Arm64.is_host(), "{without:?}");
+        }
+        assert!(with.contains(&"libelf-dev") && !without.contains(&"libelf-dev"));
     }
 
     #[test]

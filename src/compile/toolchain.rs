@@ -64,14 +64,7 @@ impl<'a> Wanted<'a> {
     /// The prefix of tools that are not the host's own: for another
     /// architecture, or of an archive.
     pub(super) fn cross_prefix(&self) -> &str {
-        if let Some(tools) = self.tools {
-            return &tools.prefix;
-        }
-        match self.arch {
-            Arch::X86_64 if std::env::consts::ARCH != "x86_64" => "x86_64-linux-gnu-",
-            Arch::Arm64 if std::env::consts::ARCH != "aarch64" => "aarch64-linux-gnu-",
-            _ => "",
-        }
+        self.tools.map_or_else(|| cross_prefix(self.arch), |tools| &tools.prefix)
     }
 
     pub(super) fn compiler(&self) -> String {
@@ -88,6 +81,16 @@ impl<'a> Wanted<'a> {
     /// Where a program of the target is called, if it is not the host's.
     fn place(&self, command: &str) -> PathBuf {
         self.tools.map_or_else(|| command.into(), |tools| tools.bin().join(command))
+    }
+}
+
+/// The prefix of the tools for an architecture; none if it is the host's.
+#[must_use]
+pub fn cross_prefix(arch: Arch) -> &'static str {
+    match arch {
+        arch if arch.is_host() => "",
+        Arch::X86_64 => "x86_64-linux-gnu-",
+        Arch::Arm64 => "aarch64-linux-gnu-",
     }
 }
 

@@ -64,19 +64,11 @@ impl Platform {
     /// taken as fitting.
     fn fits(&self, arch: Arch) -> bool {
         let said = |text: &str, wanted: &str| text.is_empty() || text == wanted;
-        said(&self.os, "linux") && said(&self.architecture, architecture(arch))
+        said(&self.os, "linux") && said(&self.architecture, arch.oci())
     }
 
     fn shown(&self) -> String {
         format!("{}/{}", self.os, self.architecture)
-    }
-}
-
-/// As Go names it, which is what images say.
-pub(super) fn architecture(arch: Arch) -> &'static str {
-    match arch {
-        Arch::X86_64 => "amd64",
-        Arch::Arm64 => "arm64",
     }
 }
 
@@ -128,7 +120,7 @@ pub(super) fn choose<'a>(
 fn no_platform(name: &str, arch: Arch, mut offered: Vec<String>) -> Error {
     offered.sort_unstable();
     offered.dedup();
-    let wanted = format!("linux/{}", architecture(arch));
+    let wanted = format!("linux/{}", arch.oci());
     Error::NoPlatform { name: name.to_owned(), wanted, offered }
 }
 

@@ -1,4 +1,7 @@
 //! The programs that run in the guest, built from `guest/` and embedded.
+//!
+//! Those for arm64 are there if the toolchain that built this binary had the
+//! target's standard library; see `build.rs`.
 
 use crate::digest::Digest;
 use crate::settings::Arch;
@@ -14,30 +17,54 @@ pub struct GuestProgram {
     pub bytes: &'static [u8],
 }
 
-/// Every program, for every architecture that has them. arm64's come here
-/// when `build.rs` builds them.
-pub const GUEST_PROGRAMS: &[GuestProgram] = &[GuestProgram {
-    name: BIND_HEADERS,
-    arch: Arch::X86_64,
-    bytes: include_bytes!(concat!(env!("OUT_DIR"), "/bind-headers-x86_64")),
-}];
-
-/// The program that binds the headers into an app.
-pub const BIND_HEADERS: &str = "bind-headers";
-
-/// The program of this name for this architecture.
-#[must_use]
-pub fn guest_program(name: &str, arch: Arch) -> Option<&'static GuestProgram> {
-    GUEST_PROGRAMS.iter().find(|program| program.name == name && program.arch == arch)
+macro_rules! embedded {
+    ($name:expr, $arch:expr, $file:literal) => {
+        GuestProgram {
+            name: $name,
+            arch: $arch,
+            bytes: include_bytes!(concat!(env!("OUT_DIR"), "/", $file)),
+        }
+    };
 }
 
-/// One digest over all of an architecture's programs: it belongs in a build's
-/// key, since they are in the image.
+/// Every program for every architecture; those that were not built are empty.
+const EMBEDDED: [GuestProgram; 6] = [
+    embedded!(BIND_HEADERS, Arch::X86_64, "bind-headers-x86_64"),
+    embedded!(INIT, Arch::X86_64, "init-x86_64"),
+    embedded!(PROBE, Arch::X86_64, "probe-x86_64"),
+    embedded!(BIND_HEADERS, Arch::Arm64, "bind-headers-arm64"),
+    embedded!(INIT, Arch::Arm64, "init-arm64"),
+    embedded!(PROBE, Arch::Arm64, "probe-arm64"),
+];
+
+/// The program of an image that binds the headers into an app.
+pub const BIND_HEADERS: &str = "bind-headers";
+/// The first process of a guest.
+pub const INIT: &str = "init";
+/// The program that tries in a guest what its kernel promises.
+pub const PROBE: &str = "probe";
+
+/// How to get a binary that has the programs of an architecture.
+pub const HOW_TO_HAVE_PROGRAMS: &str =
+    "rustup target add aarch64-unknown-linux-musl, then build stage1-builder again";
+
+/// The program of this name for this architecture, if this binary has it.
+#[must_use]
+pub fn guest_program(name: &str, arch: Arch) -> Option<&'static GuestProgram> {
+    guest_programs(arch).find(|program| program.name == name)
+}
+
+/// All that this binary has for an architecture.
+pub fn guest_programs(arch: Arch) -> impl Iterator<Item = &'static GuestProgram> {
+    EMBEDDED.iter().filter(move |program| program.arch == arch && !program.bytes.is_empty())
+}
+
+/// One digest over those of an architecture's programs that are in an image:
+/// it belongs in a build's key.
 #[must_use]
 pub fn guest_programs_digest(arch: Arch) -> Digest {
-    let listed: String = GUEST_PROGRAMS
-        .iter()
-        .filter(|program| program.arch == arch)
+    let listed: String = guest_program(BIND_HEADERS, arch)
+        .into_iter()
         .map(|program| format!("{} {}\n", program.name, Digest::sha256(program.bytes)))
         .collect();
     Digest::sha256(listed.as_bytes())
@@ -57,7 +84,7 @@ mod tests {
 
     #[test]
     fn the_programs_are_static_and_tiny_and_hold_no_path_of_this_machine() {
-        for program in GUEST_PROGRAMS {
+        for program in Arch::ALL.into_iter().flat_map(guest_programs) {
             assert!(program.bytes.starts_with(b"\x7fELF\x02\x01"), "{}", program.name);
             assert!(!has_interpreter(program.bytes), "{} is dynamic", program.name);
             assert!(program.bytes.len() < 2 << 20, "{} bytes", program.bytes.len());
@@ -72,7 +99,8 @@ mod tests {
 
     #[test]
     fn an_architecture_without_programs_has_another_digest() {
-        assert!(guest_program(BIND_HEADERS, Arch::X86_64).is_some());
+        assert_eq!(guest_programs(Arch::X86_64).count(), 3);
+        assert!([0, 3].contains(&guest_programs(Arch::Arm64).count()));
         assert_ne!(guest_programs_digest(Arch::X86_64), guest_programs_digest(Arch::Arm64));
     }
 }

@@ -34,20 +34,22 @@ pub(super) fn add(build: &Path, to: &str, rootfs: &mut Rootfs) -> Result<(), Err
     for tool in present {
         let stripped = scratch.path().join("tool");
         let options = ["--strip-all", "--remove-section=.note.gnu.build-id"];
-        strip(&options, &build.join(tool), &stripped)?;
+        strip("", &options, &build.join(tool), &stripped)?;
         let bytes = fs::read(&stripped).map_err(Error::Scratch)?;
         rootfs.insert_bytes(&format!("{to}/{tool}"), bytes, true)?;
     }
     Ok(())
 }
 
-/// Writes an ELF file without what the options name to another.
+/// Writes an ELF file without what the options name to another; `prefix` is
+/// that of the tools for its architecture.
 ///
 /// # Errors
 /// When `strip` is not there or fails.
-pub(super) fn strip(options: &[&str], from: &Path, to: &Path) -> Result<(), Error> {
-    let program = ["strip", "llvm-strip"].into_iter().find(|name| find(name).is_some());
-    Program::new(program.ok_or(Error::NoStrip)?)
+pub(super) fn strip(prefix: &str, options: &[&str], from: &Path, to: &Path) -> Result<(), Error> {
+    let own = format!("{prefix}strip");
+    let program = [own.as_str(), "llvm-strip"].into_iter().find(|name| find(name).is_some());
+    Program::new(program.ok_or_else(|| Error::NoStrip { program: own.clone() })?)
         .args(options)
         .arg("-o")
         .args([to, from])

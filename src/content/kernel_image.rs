@@ -4,31 +4,39 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use fs_err as fs;
+use regex::bytes::Regex;
 
 use super::Error;
 use super::scan::{Needles, contains};
 
-/// The release that a bzImage says it is, as `uname -r` will.
+/// The release that a bzImage, or an Image of arm64, says it is, as
+/// `uname -r` will.
 ///
 /// `Documentation/x86/boot.rst` of the kernel: `HdrS` at 0x202, and at 0x20e
-/// the version text's place, less 0x200.
+/// the version text's place, less 0x200. The header of an Image has no such
+/// place; but its bytes are the kernel's, not compressed, its banner
+/// (`init/version.c`) among them.
 ///
 /// # Errors
-/// When it can't be read or is no bzImage with a version.
+/// When it can't be read or is neither, with a version.
 pub fn release_of(image: &Path) -> Result<String, Error> {
     let file = fs::File::open(image).map_err(Error::Read)?;
     let release = release_in(file).map_err(Error::Read)?;
     release.ok_or_else(|| Error::NotAnImage { path: image.to_owned() })
 }
 
-/// The same of a bzImage that is open, or in memory; `None` if it is none, or
-/// says no version.
+/// The same of one that is open, or in memory; `None` if it is none, or says
+/// no version.
 ///
 /// # Errors
 /// When it can't be read.
 pub fn release_in(mut image: impl Read + Seek) -> io::Result<Option<String>> {
     let mut header = Vec::new();
     image.by_ref().take(0x210).read_to_end(&mut header)?;
+    if is_arm64(&header) {
+        image.seek(SeekFrom::Start(0))?;
+        return release_in_banner(image);
+    }
     if header.len() < 0x210 || &header[0x202..0x206] != b"HdrS" {
         return Ok(None);
     }
@@ -41,7 +49,28 @@ pub fn release_in(mut image: impl Read + Seek) -> io::Result<Option<String>> {
     Ok(release.filter(|release| place != 0 && !release.is_empty()))
 }
 
-/// Fails unless a bzImage says that it is `release`.
+/// Whether these are the first bytes of an Image of arm64
+/// (`Documentation/arch/arm64/booting.rst`).
+#[must_use]
+pub fn is_arm64(head: &[u8]) -> bool {
+    head.get(56..60) == Some(b"ARM\x64")
+}
+
+/// The release in a kernel's banner, the first line that it says.
+fn release_in_banner(kernel: impl Read) -> io::Result<Option<String>> {
+    let mut bytes = Vec::new();
+    kernel.take(MOST_KERNEL).read_to_end(&mut bytes)?;
+    let Ok(banner) = Regex::new(r"(?-u)Linux version ([0-9][!-~]{0,200}) \(") else {
+        return Ok(None);
+    };
+    let found = banner.captures(&bytes).and_then(|found| found.get(1));
+    Ok(found.map(|release| String::from_utf8_lossy(release.as_bytes()).into_owned()))
+}
+
+/// The longest kernel that is read for its banner.
+const MOST_KERNEL: u64 = 1 << 30;
+
+/// Fails unless a kernel's image says that it is `release`.
 ///
 /// # Errors
 /// When it can't be read, or says something else.
@@ -106,6 +135,20 @@ mod tests {
         assert_eq!(release_of(&image).unwrap(), "6.12.0-kinvolk-v1");
         check_release(&image, "6.12.0-kinvolk-v1").unwrap();
         assert!(matches!(check_release(&image, "6.12-x"), Err(Error::Release { .. })));
+    }
+
+    #[test]
+    fn an_arm64_kernel_says_it_in_its_banner() {
+        let mut image = vec![0; 64];
+        image[56..60].copy_from_slice(b"ARM\x64");
+        let release = |image: &[u8]| release_in(io::Cursor::new(image)).unwrap();
+        assert_eq!(release(&image), None);
+        image.extend_from_slice(b"\0Linux version %s (%s)\0%s version %s");
+        assert_eq!(release(&image), None);
+        image.extend_from_slice(b"\xff\0Linux version 6.12.117-kinvolk-v1 (builder@host) (gcc 12)");
+        assert_eq!(release(&image).as_deref(), Some("6.12.117-kinvolk-v1"));
+        image[56] = b'B';
+        assert_eq!(release(&image), None);
     }
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {

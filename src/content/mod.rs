@@ -37,8 +37,11 @@ use std::path::PathBuf;
 pub use bootable::{Candidate, Lack};
 pub use foreign::{Foreign, add_stage1, debians, modules_in};
 pub use form::{Form, STAGE1_MODULES};
-pub use guest::{BIND_HEADERS, GUEST_PROGRAMS, GuestProgram, guest_program, guest_programs_digest};
-pub use kernel_image::{REBOOT_TEXT, own_config, release_in, release_of, restarts};
+pub use guest::{
+    BIND_HEADERS, GuestProgram, HOW_TO_HAVE_PROGRAMS, INIT, PROBE, guest_program, guest_programs,
+    guest_programs_digest,
+};
+pub use kernel_image::{REBOOT_TEXT, is_arm64, own_config, release_in, release_of, restarts};
 pub use modules::{MODULES, kernel_modules, lacking};
 pub use rootfs::{Content, Node, Rootfs};
 pub use stage1::{check, stage1_kvm};
@@ -76,7 +79,7 @@ pub enum Error {
         path: String,
     },
     /// The kernel's file is no bootable image with a version.
-    #[error("{} is not a bzImage that says its version", path.display())]
+    #[error("{} is not a bzImage, or an Image of arm64, that says its version", path.display())]
     NotAnImage {
         /// The file.
         path: PathBuf,
@@ -98,14 +101,17 @@ pub enum Error {
         lacks: Vec<Lack>,
     },
     /// There is no guest program for the architecture.
-    #[error("no guest programs are built for {arch}")]
+    #[error("this stage1-builder was built without the programs for {arch}")]
     NoProgram {
         /// Which architecture.
         arch: Arch,
     },
     /// No program that strips.
-    #[error("strip: program not found")]
-    NoStrip,
+    #[error("{program}: program not found")]
+    NoStrip {
+        /// Its name.
+        program: String,
+    },
     /// Stripping a tool failed.
     #[error("can't strip the build's tools")]
     Strip(#[source] proc::Error),
@@ -130,8 +136,8 @@ impl Error {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Path { .. } | Self::Needles(_) => Fault::Internal,
-            Self::Upstream { .. } | Self::NoProgram { .. } => Fault::Settings,
-            Self::NoStrip => Fault::MissingTools,
+            Self::Upstream { .. } => Fault::Settings,
+            Self::NoProgram { .. } | Self::NoStrip { .. } => Fault::MissingTools,
             Self::Config(error) => error.fault(),
             Self::Read(_) | Self::Scratch(_) => Fault::Storage,
             Self::Strip(error) => error.signal().map_or(Fault::Compile, Fault::from),
@@ -155,7 +161,8 @@ impl Error {
                  stage1-builder run --kernel FILE|debian:VERSION"
                     .to_owned(),
             ),
-            Self::NoStrip => Some("apt-get install binutils".to_owned()),
+            Self::NoProgram { .. } => Some(HOW_TO_HAVE_PROGRAMS.to_owned()),
+            Self::NoStrip { .. } => Some("apt-get install binutils".to_owned()),
             Self::Read(error) | Self::Scratch(error) => text::storage_hint(error),
             _ => None,
         }

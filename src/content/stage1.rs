@@ -18,15 +18,18 @@ const PROGRAMS: &str = "usr/lib64/stage1-builder";
 /// (`stage1/init/common/units.go`), and `usr/lib` leads to `lib64` there.
 const DROP_IN: &str = "usr/lib64/systemd/system/prepare-app@.service.d/10-bind-kernel-headers.conf";
 
-/// Whether there can be an image for this release of rkt and architecture:
-/// worth asking before a kernel is compiled for it.
+/// Whether there can be an image for this release of rkt, and a stage1 for
+/// this architecture: worth asking before a kernel is compiled for it.
 ///
 /// # Errors
 /// When the upstream release is unknown, or no guest program is built for
 /// the architecture.
-pub fn check(upstream: RktVersion, arch: Arch) -> Result<(), Error> {
+pub fn check(upstream: RktVersion, stage1: Option<Arch>) -> Result<(), Error> {
     Upstream::of(upstream)?;
-    guest_program(BIND_HEADERS, arch).map(|_| ()).ok_or(Error::NoProgram { arch })
+    match stage1.filter(|arch| guest_program(BIND_HEADERS, *arch).is_none()) {
+        Some(arch) => Err(Error::NoProgram { arch }),
+        None => Ok(()),
+    }
 }
 
 /// The tree of an image: the kernel under the name that this release of rkt

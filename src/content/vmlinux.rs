@@ -5,7 +5,7 @@ use fs_err as fs;
 use super::Error;
 use super::host_tools::strip;
 use super::rootfs::Rootfs;
-use crate::compile::KernelArtifacts;
+use crate::compile::{KernelArtifacts, cross_prefix};
 use crate::settings::Vmlinux;
 
 /// Adds it to a modules folder, and a link under the name with the release:
@@ -34,7 +34,7 @@ pub(super) fn add(
             let stripped = artifacts.build.join("vmlinux.stripped");
             let new = artifacts.build.join("vmlinux.stripped.new");
             // What is loaded stays: .BTF is.
-            strip(&["--strip-debug"], &linked, &new)?;
+            strip(cross_prefix(artifacts.arch), &["--strip-debug"], &linked, &new)?;
             fs::rename(&new, &stripped).map_err(Error::Scratch)?;
             stripped
         }

@@ -5,8 +5,8 @@ use crate::fsutil::Hold;
 use crate::kconfig;
 use crate::report::Reporter;
 use crate::settings::{
-    Format, Insecure, KernelRequest, KernelVersion, Key, Origin, OwnSource, ProviderName, Settings,
-    Vmlinux,
+    Arch, Format, Insecure, KernelRequest, KernelVersion, Key, Origin, OwnSource, ProviderName,
+    Settings, Vmlinux,
 };
 use crate::source::{self, CrossTools, Patch, Patience, Provider, Source};
 use crate::store::Store;
@@ -85,7 +85,8 @@ pub fn plan(
     refresh: bool,
     reporter: &dyn Reporter,
 ) -> Result<BuildPlan, Error> {
-    content::check(settings.upstream, settings.arch)?;
+    let of_stage1 = settings.formats.contains(&Format::Aci);
+    content::check(settings.upstream, of_stage1.then_some(settings.arch))?;
     let places = Places::new(settings, store);
     let options = places.options(settings, refresh);
     let resolved = source::resolve(request(settings), &options, reporter)?;
@@ -144,7 +145,10 @@ pub(super) fn wanted<'a>(
     config: &kconfig::Plan,
     tools: Option<&'a CrossTools>,
 ) -> Wanted<'a> {
-    let compressor = COMPRESSORS.iter().find(|(symbol, _)| config.asks_for(symbol));
+    // An Image of arm64 is not compressed.
+    let compresses = settings.arch == Arch::X86_64;
+    let mut chosen = COMPRESSORS.iter().filter(|(symbol, _)| config.asks_for(symbol));
+    let compressor = chosen.next().filter(|_| compresses);
     Wanted {
         cc: settings.cc.as_deref(),
         from_archive: settings.toolchain.is_some(),

@@ -30,7 +30,8 @@ pub(super) fn of<'a>(images: &'a [PlannedImage], formats: &[Format]) -> Vec<&'a 
 }
 
 /// An image of each format of the kernel `linux`, whether it is asked for or
-/// not; and every input of their keys, for people to read.
+/// not; and every input of their keys, for people to read. Images for several
+/// architectures have room beside each other in a folder.
 pub(super) fn all(
     kernel_key: &Digest,
     name: &str,
@@ -41,11 +42,12 @@ pub(super) fn all(
     let plain = |format| PlainKey::new(format, kernel_key, name, settings);
     let (oci, dir) = (plain(Format::Oci), plain(Format::Dir));
     let image = |format, file, key| PlannedImage { format, file, key };
-    let stage1 = format!("stage1-kvm-{}-linux-{linux}.aci", settings.upstream);
+    let linux = format!("linux-{linux}{}", settings.arch.of_file());
+    let stage1 = format!("stage1-kvm-{}-{linux}.aci", settings.upstream);
     let images = vec![
         image(Format::Aci, stage1, aci.digest()),
-        image(Format::Oci, format!("linux-{linux}.oci"), oci.digest()),
-        image(Format::Dir, format!("linux-{linux}"), dir.digest()),
+        image(Format::Oci, format!("{linux}.oci"), oci.digest()),
+        image(Format::Dir, linux, dir.digest()),
     ];
     (images, serde_json::json!({ "aci": aci, "oci": oci, "dir": dir }))
 }

@@ -96,7 +96,7 @@ settings! {
             "Letters, digits and `. _ + ~ -`; version and suffix have at most 64 characters.";
         Arch: "S1B_ARCH" "arch" Some("ARCH"), Text("x86_64"),
             "The architecture to build for",
-            "`x86_64`; `arm64` has no guest programs yet and is refused.";
+            "`x86_64`, or `arm64`, which `aarch64-linux-gnu-gcc` compiles.";
         Features: "S1B_FEATURES" "features" Some("LIST"), Unset("none besides the base"),
             "Parts of the kernel configuration to add, or with a `-` before the name to leave out",
             "Separated by commas or blanks: `debug,-netfilter`.";

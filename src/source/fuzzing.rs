@@ -9,9 +9,7 @@ use fs_err as fs;
 
 use super::decompress::{self, Compression};
 use super::patch::{Patch, apply_series};
-use super::{
-    crosstool, debian, download, git, gpg, keys, local, patch, record, releases, unpack,
-};
+use super::{crosstool, debian, download, git, gpg, keys, local, patch, record, releases, unpack};
 use crate::fuzzing::{comes_back, files, folder, nothing_leads_out, record, summed, texts};
 use crate::report::Silent;
 use crate::settings::{KernelRequest, KernelVersion, Series};

@@ -8,6 +8,7 @@ use super::accel::Accel;
 use super::machine::{Disk, Machine, MachineKind, Share, Via};
 use super::parameters::parameters;
 use super::shares;
+use crate::settings::Arch;
 
 /// What is outside of the machine: where the initramfs lies, and what its
 /// serial ports lead to.
@@ -45,7 +46,7 @@ pub fn arguments(machine: &Machine, wiring: &Wiring<'_>) -> Vec<String> {
     args.option("-display", "none");
     args.option("-machine", board(machine));
     args.option("-accel", machine.accel.as_str());
-    args.option("-cpu", processor(machine.accel));
+    args.option("-cpu", processor(machine));
     args.option("-smp", machine.cpus);
     args.memory(machine);
     // Nothing that a guest might talk QEMU into: no program, no privilege.
@@ -89,22 +90,27 @@ fn board(machine: &Machine) -> &'static str {
     match machine.kind {
         MachineKind::Q35 => "q35,usb=off,vmport=off,smbus=off,sata=off,i8042=off,hpet=off",
         MachineKind::Microvm => "microvm,rtc=on,isa-serial=on",
+        // The older controller of interrupts has room for eight processors.
+        MachineKind::Virt => "virt,gic-version=3",
     }
 }
 
 /// All that there is, but for what makes TCG slow: with `erms` and `fsrm` the
-/// kernel copies by `rep movsb`, which TCG carries out byte by byte.
-fn processor(accel: Accel) -> &'static str {
-    match accel {
-        Accel::Kvm => "host",
-        Accel::Tcg => "max,-erms,-fsrm",
+/// kernel copies by `rep movsb`, which TCG carries out byte by byte; arm64's
+/// pointers are signed by a cipher of QEMU's own, not by the costly one of the
+/// architecture.
+fn processor(machine: &Machine) -> &'static str {
+    match (machine.accel, machine.kind.arch()) {
+        (Accel::Kvm, _) => "host",
+        (Accel::Tcg, Arch::X86_64) => "max,-erms,-fsrm",
+        (Accel::Tcg, Arch::Arm64) => "max,pauth-impdef=on",
     }
 }
 
 /// How devices are plugged in: the end of a virtio device's name.
 fn bus(kind: MachineKind) -> &'static str {
     match kind {
-        MachineKind::Q35 => "pci",
+        MachineKind::Q35 | MachineKind::Virt => "pci",
         MachineKind::Microvm => "device",
     }
 }
@@ -285,6 +291,19 @@ mod tests {
         let line = typed(&Machine { kind: MachineKind::Microvm, accel: Accel::Kvm, ..machine() });
         assert!(line.contains("microvm,rtc=on") && line.contains("virtio-9p-device"), "{line}");
         assert!(line.contains("-accel kvm -cpu host") && !line.contains("tsc_early_khz"), "{line}");
+    }
+
+    #[test]
+    fn an_arm64_machine_has_its_own_board_and_console() {
+        let line = typed(&Machine { kind: MachineKind::Virt, ..machine() });
+        assert!(line.contains("-machine virt,gic-version=3 -accel tcg"), "{line}");
+        assert!(line.contains("-cpu max,pauth-impdef=on"), "{line}");
+        assert!(line.contains("virtio-9p-pci") && line.contains("earlycon console=hvc0"), "{line}");
+        let pc = ["ttyS0", "earlyprintk", "no_timer_check"];
+        assert!(pc.iter().all(|word| !line.contains(word)), "{line}");
+        let kernel = Kernel { virtio_console: false, ..machine().kernel };
+        let line = typed(&Machine { kind: MachineKind::Virt, kernel, ..machine() });
+        assert!(line.contains("console=ttyAMA0") && !line.contains("hvc0"), "{line}");
     }
 
     #[test]

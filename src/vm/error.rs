@@ -3,8 +3,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::content::HOW_TO_HAVE_PROGRAMS;
 use crate::proc;
 use crate::report::Fault;
+use crate::settings::Arch;
 
 /// Why a machine can't be run at all; what becomes of one that runs is an
 /// [`super::Outcome`].
@@ -54,6 +56,12 @@ pub enum Error {
         /// Why.
         why: String,
     },
+    /// This binary has no first process for such a guest.
+    #[error("this stage1-builder was built without the programs for {arch} guests")]
+    NoProgram {
+        /// Which architecture.
+        arch: Arch,
+    },
     /// No such run.
     #[error("there is no running VM '{uuid}'")]
     NoSuchRun {
@@ -76,7 +84,9 @@ impl Error {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Qemu(proc::Error::NotFound { .. }) | Self::Virtiofsd(_) => Fault::MissingTools,
+            Self::Qemu(proc::Error::NotFound { .. })
+            | Self::Virtiofsd(_)
+            | Self::NoProgram { .. } => Fault::MissingTools,
             Self::Qemu(_) | Self::Refused { .. } => Fault::Lost,
             Self::Folder { .. } | Self::System { .. } => Fault::Storage,
             Self::Input { .. } | Self::NoSuchRun { .. } => Fault::NotFound,
@@ -88,11 +98,17 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
+            Self::Qemu(proc::Error::NotFound { program }) if program == Arch::Arm64.qemu() => Some(
+                "apt-get install qemu-system-arm (dnf install qemu-system-aarch64-core, \
+                 pacman -S qemu-system-aarch64, zypper install qemu-arm), or name it with --qemu"
+                    .into(),
+            ),
             Self::Qemu(proc::Error::NotFound { .. }) => Some(
                 "apt-get install qemu-system-x86 (dnf install qemu-system-x86-core, \
                  pacman -S qemu-system-x86, zypper install qemu-x86), or name it with --qemu"
                     .into(),
             ),
+            Self::NoProgram { .. } => Some(HOW_TO_HAVE_PROGRAMS.into()),
             Self::Virtiofsd(_) => Some("--share=9p does without it".into()),
             Self::Refused { .. } => {
                 Some("--dry-run prints QEMU's command line; run it by hand".into())

@@ -3,10 +3,9 @@
 //! The "new ASCII" cpio format, written by hand because nothing but its head
 //! is to it (`Documentation/driver-api/early-userspace/buffer-format.rst`).
 
+use super::Error;
 use super::machine::Machine;
-
-/// The guest's first process.
-const INIT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/init-x86_64"));
+use crate::content::{INIT, guest_program};
 
 const FOLDER: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
@@ -14,14 +13,19 @@ const FILE: u32 = 0o100_600;
 const DEVICE: u32 = 0o020_600;
 
 /// The archive's bytes.
-pub(super) fn archive(machine: &Machine) -> Vec<u8> {
+///
+/// # Errors
+/// When this binary has no init for the machine's architecture.
+pub(super) fn archive(machine: &Machine) -> Result<Vec<u8>, Error> {
+    let arch = machine.kind.arch();
+    let init = guest_program(INIT, arch).ok_or(Error::NoProgram { arch })?;
     let mut archive = Archive::default();
     archive.add("dev", FOLDER, (0, 0), b"");
     // Both before devtmpfs is there: a process starts with open streams only
     // if the kernel finds a console.
     archive.add("dev/console", DEVICE, (5, 1), b"");
     archive.add("dev/null", DEVICE, (1, 3), b"");
-    archive.add("init", PROGRAM, (0, 0), INIT);
+    archive.add("init", PROGRAM, (0, 0), init.bytes);
     if !machine.modules.is_empty() {
         archive.add("modules", FOLDER, (0, 0), b"");
     }
@@ -29,7 +33,7 @@ pub(super) fn archive(machine: &Machine) -> Vec<u8> {
         archive.add(path.trim_start_matches('/'), FILE, (0, 0), bytes);
     }
     archive.add("orders", FILE, (0, 0), &machine.orders.to_bytes());
-    archive.end()
+    Ok(archive.end())
 }
 
 #[derive(Default)]

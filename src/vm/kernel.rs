@@ -6,6 +6,7 @@
 
 use std::io::Read;
 
+use crate::content::is_arm64;
 use crate::source::decompress;
 
 /// The longest kernel that is believed, in bytes, unpacked.
@@ -27,10 +28,10 @@ pub fn uncompressed(image: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The kernel proper of a bzImage, whether or not it boots by itself; `None`
-/// if it is packed in a way that is not known.
+/// if it is packed in a way that is not known. An Image of arm64 is one.
 #[must_use]
 pub fn kernel_proper(image: &[u8]) -> Option<Vec<u8>> {
-    unpack(payload(image)?)
+    if is_arm64(image) { Some(image.to_vec()) } else { unpack(payload(image)?) }
 }
 
 /// `Documentation/arch/x86/boot.rst`: `setup_sects` at 0x1f1, `HdrS` at

@@ -6,11 +6,12 @@ use std::time::Duration;
 use stage1_builder_guest::orders::Orders;
 
 use super::accel::Accel;
+use crate::settings::Arch;
 
 /// A machine and what it is to do.
 #[derive(Debug, Clone)]
 pub struct Machine {
-    /// The program, `qemu-system-x86_64` or a path.
+    /// The program, such as `qemu-system-x86_64`, or a path.
     pub qemu: String,
     /// What runs the guest's instructions.
     pub accel: Accel,
@@ -45,7 +46,7 @@ pub struct Machine {
 /// What boots.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kernel {
-    /// A bzImage, or an ELF `vmlinux` with a PVH entry.
+    /// A bzImage, an ELF `vmlinux` with a PVH entry, or an Image of arm64.
     pub file: PathBuf,
     /// Its release, if it is known.
     pub release: Option<String>,
@@ -64,6 +65,19 @@ pub enum MachineKind {
     /// As little as Linux needs, with virtio over MMIO. Quicker under KVM; its
     /// clock can't be calibrated under TCG, where it hangs now and then.
     Microvm,
+    /// QEMU's own board for arm64, with PCI Express.
+    Virt,
+}
+
+impl MachineKind {
+    /// Whose processor is on it.
+    #[must_use]
+    pub fn arch(self) -> Arch {
+        match self {
+            Self::Q35 | Self::Microvm => Arch::X86_64,
+            Self::Virt => Arch::Arm64,
+        }
+    }
 }
 
 /// A folder of the host.

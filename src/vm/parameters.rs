@@ -4,17 +4,24 @@ use stage1_builder_guest::wire;
 
 use super::accel::Accel;
 use super::machine::{Machine, MachineKind};
+use crate::settings::Arch;
 
 /// The parameters, in order (`Documentation/admin-guide/kernel-parameters.txt`).
 pub(super) fn parameters(machine: &Machine, by_hand: bool) -> String {
     let mut words: Vec<String> = Vec::new();
     let mut add = |word: &str| words.push(word.to_owned());
+    let arch = machine.kind.arch();
+    let (early, serial) = match arch {
+        Arch::X86_64 => ("earlyprintk=serial,ttyS0", "console=ttyS0"),
+        // Which port it is, the board's own description says.
+        Arch::Arm64 => ("earlycon", "console=ttyAMA0"),
+    };
     if machine.kernel.virtio_console {
         // What is said before the virtio console is there goes to the port.
-        add("earlyprintk=serial,ttyS0");
+        add(early);
         add("console=hvc0");
     } else {
-        add("console=ttyS0");
+        add(serial);
     }
     add("quiet");
     add("rdinit=/init");
@@ -32,8 +39,10 @@ pub(super) fn parameters(machine: &Machine, by_hand: bool) -> String {
         // than the 20 seconds after which the watchdog calls it a lockup.
         add("watchdog_thresh=30");
     }
-    // Neither clock nor interrupts need to be tried out in a VM.
-    add("no_timer_check");
+    if arch == Arch::X86_64 {
+        // Neither clock nor interrupts need to be tried out in a VM.
+        add("no_timer_check");
+    }
     add("dummy.numdummies=0");
     add("ifb.numifbs=0");
     if machine.kind == MachineKind::Microvm {

@@ -98,7 +98,7 @@ pub(super) enum Happening {
 /// When it can't be started. What becomes of it then is the outcome.
 pub fn run(machine: &Machine, folder: &RunFolder, streams: &mut Streams) -> Result<Outcome, Error> {
     let initramfs = folder.path().join("initramfs.cpio");
-    fs::write(&initramfs, initramfs::archive(machine)).map_err(Error::folder(&initramfs))?;
+    fs::write(&initramfs, initramfs::archive(machine)?).map_err(Error::folder(&initramfs))?;
     let (tell, hear) = channel();
     let console = Watch::default();
     let daemons = shares::start(folder.path(), &machine.shares)?;

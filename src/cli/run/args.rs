@@ -21,7 +21,7 @@ pub(crate) struct Run {
     #[arg(last = true, value_name = "COMMAND")]
     pub(super) command: Vec<OsString>,
 
-    /// The kernel: X.Y, X.Y.Z, stable (built first if it is not in the store), debian:X.Y (Debian's own), or a bzImage or vmlinux file
+    /// The kernel: X.Y, X.Y.Z, stable (built first if it is not in the store), debian:X.Y (Debian's own), or a file: bzImage, vmlinux, arm64's Image
     #[arg(long, value_name = "VERSION|debian:VERSION|FILE", help_heading = "Kernel")]
     pub(super) kernel: Option<String>,
     /// The image in the store that fits best: NAME[:VERSION][,LABEL=VALUE...]
@@ -33,6 +33,9 @@ pub(crate) struct Run {
     /// The image in the store with this id, or one that begins so
     #[arg(long, value_name = "ID", help_heading = "Kernel", conflicts_with = "kernel")]
     pub(super) stage1_hash: Option<String>,
+    /// The guest's architecture, where the kernel does not tell it: x86_64, arm64 [default: S1B_ARCH]
+    #[arg(long, value_name = "ARCH", help_heading = "Kernel")]
+    pub(super) arch: Option<String>,
     /// A word for the kernel's command line; may be repeated
     #[arg(long, value_name = "WORD", help_heading = "Kernel", allow_hyphen_values = true)]
     pub(super) kernel_arg: Vec<String>,
@@ -109,14 +112,9 @@ pub(crate) struct Run {
     /// The hypervisor: qemu
     #[arg(long, value_name = "NAME", help_heading = "Machine", default_value = "qemu")]
     pub(super) hypervisor: Hypervisor,
-    /// QEMU's program
-    #[arg(
-        long,
-        value_name = "PROGRAM",
-        help_heading = "Machine",
-        default_value = "qemu-system-x86_64"
-    )]
-    pub(super) qemu: String,
+    /// QEMU's program [default: qemu-system-x86_64, or what the guest's architecture has]
+    #[arg(long, value_name = "PROGRAM", help_heading = "Machine")]
+    pub(super) qemu: Option<String>,
     /// An argument for QEMU; may be repeated
     #[arg(long, value_name = "ARGUMENT", help_heading = "Machine", allow_hyphen_values = true)]
     pub(super) qemu_arg: Vec<String>,

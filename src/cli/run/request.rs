@@ -17,7 +17,9 @@ use super::{on_a_terminal, terminal, volumes};
 /// The settings and the request that the arguments mean together.
 pub(super) fn meant(global: &Global, run: &Run) -> Result<(Settings, RunRequest), Error> {
     let (kernel, version) = kernel(run)?;
-    let flags = version.map(|version| (Key::KernelVersion, version)).into_iter().collect();
+    let version = version.map(|version| (Key::KernelVersion, version));
+    let arch = run.arch.clone().map(|arch| (Key::Arch, arch));
+    let flags = version.into_iter().chain(arch).collect();
     let settings = Settings::load(&Sources::from_host(&global.project_dir, flags)?)?;
     let insecure: BTreeSet<_> = run.insecure_options.iter().map(|option| *option as u8).collect();
     let skips = |options: &[InsecureOption]| {

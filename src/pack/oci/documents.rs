@@ -110,7 +110,7 @@ pub(super) struct Documents {
 
 impl Documents {
     pub(super) fn new(about: &About, layer: &Layer<'_>, epoch: u64) -> Result<Self, Error> {
-        let platform = Platform { architecture: about.arch.appc(), os: "linux" };
+        let platform = Platform { architecture: about.arch.oci(), os: "linux" };
         let annotations = about.annotations(epoch);
         let created = date(epoch);
         let config = json(&Config {

@@ -64,7 +64,7 @@ impl Said {
             }));
         }
         let arch = config["architecture"].as_str();
-        let arch = Arch::ALL.into_iter().find(|one| Some(one.appc()) == arch);
+        let arch = Arch::ALL.into_iter().find(|one| Some(one.oci()) == arch);
         let diff_id = digest(&config["rootfs"]["diff_ids"][0]).ok();
         let about = arch.and_then(|arch| about(&labels, arch));
         Ok((Self { labels, about, arch, diff_id, wrong }, layer, id))

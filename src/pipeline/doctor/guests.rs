@@ -1,30 +1,51 @@
 //! What a run needs: QEMU, KVM if it is to be quick, a quicker way to folders.
 
+use crate::content;
 use crate::proc;
 use crate::report::{Reporter, text};
-use crate::settings::Settings;
-use crate::store::Store;
+use crate::settings::{Arch, Settings};
+use crate::store::{Found, Store};
 use crate::vm::{self, Accel, End, Ending, Finding, Kvm, Streams};
 
 use super::super::run::{self, KernelChoice, RunRequest};
 use super::tools::version;
 use super::{Area, Line};
 
-const QEMU: &str = "qemu-system-x86_64";
-
 pub(super) fn look(settings: &Settings, boot: bool, reporter: &dyn Reporter) -> Vec<Line> {
-    let request = RunRequest::default();
-    if proc::find(QEMU).is_none() {
-        let mend = "apt-get install qemu-system-x86 (dnf: qemu-system-x86-core)";
-        return vec![Line::missing(Area::Run, "qemu", format!("there is no {QEMU}"), mend)];
+    let (request, qemu) = (RunRequest::default(), settings.arch.qemu());
+    if proc::find(qemu).is_none() {
+        let mend = match settings.arch {
+            Arch::X86_64 => "apt-get install qemu-system-x86 (dnf: qemu-system-x86-core)",
+            Arch::Arm64 => "apt-get install qemu-system-arm (dnf: qemu-system-aarch64-core)",
+        };
+        return vec![Line::missing(Area::Run, "qemu", format!("there is no {qemu}"), mend)];
     }
-    let finding = Finding::new(&Store::new(&settings.cache_dir).host(), QEMU);
-    let proof = if boot { prove(settings, &finding, reporter) } else { None };
-    let mut lines = vec![Line::ok(Area::Run, "qemu", version(QEMU)), kvm(&finding.get())];
-    lines.extend(proof);
+    let mut lines = vec![Line::ok(Area::Run, "qemu", version(qemu))];
+    if settings.arch.is_host() {
+        let finding = Finding::new(&Store::new(&settings.cache_dir).host(), qemu);
+        let proof = if boot { prove(settings, &finding, reporter) } else { None };
+        lines.push(kvm(&finding.get()));
+        lines.extend(proof);
+    } else {
+        lines.push(programs(settings.arch));
+    }
     lines.push(virtiofsd(&request.virtiofsd));
     lines.push(user_namespaces());
     lines
+}
+
+/// Whether this binary has what runs in a guest of another architecture.
+fn programs(arch: Arch) -> Line {
+    const NAME: &str = "guest programs";
+    match content::guest_program(content::INIT, arch) {
+        Some(_) => Line::ok(Area::Run, NAME, format!("there for {arch}; its guests are emulated")),
+        None => Line::missing(
+            Area::Run,
+            NAME,
+            format!("this stage1-builder was built without those for {arch}"),
+            content::HOW_TO_HAVE_PROGRAMS,
+        ),
+    }
 }
 
 /// Usable, merely there, denied or absent: each has another cure.
@@ -72,7 +93,8 @@ fn prove(settings: &Settings, finding: &Finding, reporter: &dyn Reporter) -> Opt
         return None;
     }
     let images = Store::new(&settings.cache_dir).images().all();
-    let image = images.into_iter().max_by_key(|image| image.made)?;
+    let fits = |image: &Found| run::kernel::is_for(image, settings.arch);
+    let image = images.into_iter().filter(fits).max_by_key(|image| image.made)?;
     reporter.note(format!("booting {} to see whether KVM works", image.record.release));
     let request = RunRequest {
         kernel: KernelChoice::Image(image.file),

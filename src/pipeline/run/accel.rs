@@ -1,6 +1,7 @@
 //! KVM where it is of use, else TCG: found out by trying, once.
 
 use crate::report::Reporter;
+use crate::settings::Arch;
 use crate::vm::{self, Accel, End, Finding, Kvm, Machine, Outcome, RunFolder, Streams};
 
 use super::machine;
@@ -10,9 +11,11 @@ use super::request::RunRequest;
 /// that one runs on this host: it takes well under a second where KVM works.
 const PROOF_OF_LIFE: std::time::Duration = std::time::Duration::from_secs(10);
 
-/// What to run on, as far as it is known.
-pub(super) fn choose(finding: &Finding) -> Accel {
+/// What to run a guest of this architecture on, as far as it is known: another
+/// one than the host's is always emulated.
+pub(super) fn choose(arch: Arch, finding: &Finding) -> Accel {
     match finding.get() {
+        _ if !arch.is_host() => Accel::Tcg,
         Kvm::Usable | Kvm::Untried => Accel::Kvm,
         Kvm::Unusable(_) | Kvm::Denied | Kvm::Absent => Accel::Tcg,
     }
@@ -28,7 +31,7 @@ pub(super) fn run(
     finding: &Finding,
     reporter: &dyn Reporter,
 ) -> Result<Outcome, vm::Error> {
-    if machine.accel == Accel::Tcg {
+    if machine.accel == Accel::Tcg && machine.kind.arch().is_host() {
         say_slow(finding, reporter);
     }
     if machine.accel == Accel::Tcg || finding.get() != Kvm::Untried {
@@ -44,7 +47,8 @@ pub(super) fn run(
         return Ok(outcome);
     };
     machine.accel = Accel::Tcg;
-    machine.kind = machine::board(request, Accel::Tcg, !machine.modules.is_empty());
+    let arch = machine.kind.arch();
+    machine.kind = machine::board(request, arch, Accel::Tcg, !machine.modules.is_empty());
     let again = vm::run(machine, folder, streams)?;
     // What boots without KVM and not with it is no fault of its own.
     if again.release.is_some() {

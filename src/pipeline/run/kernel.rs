@@ -30,6 +30,25 @@ pub(super) struct Provided {
     pub(super) held: Option<Hold>,
 }
 
+/// For which architecture a kernel is, as far as that is known before it is
+/// there: a file or a label tells.
+pub(super) fn arch(kernel: &KernelChoice, store: &Store) -> Option<Arch> {
+    let label = |labels: &BTreeMap<String, String>| labels.get("arch")?.parse().ok();
+    match kernel {
+        KernelChoice::File(path) => Some(form(&head(path).ok()?).ok()?.arch()),
+        KernelChoice::Named { labels, .. } => label(labels),
+        KernelChoice::Id(id) => label(&store.images().by_id(id).ok()?.first()?.record.labels),
+        KernelChoice::Settings | KernelChoice::Foreign(_) | KernelChoice::Image(_) => None,
+    }
+}
+
+/// The first bytes of a kernel.
+fn head(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    fs_err::File::open(path)?.take(64).read_to_end(&mut head)?;
+    Ok(head)
+}
+
 pub(super) fn provide(
     request: &RunRequest,
     settings: &Settings,
@@ -45,7 +64,7 @@ pub(super) fn provide(
             healing(reporter, || stored(&made()?, settings, store, reporter))?
         }
         KernelChoice::Named { name, labels } => {
-            stored(&named(store, name, labels)?, settings, store, reporter)?
+            stored(&named(store, name, labels, settings.arch)?, settings, store, reporter)?
         }
         KernelChoice::Id(id) => {
             let found = store.images().by_id(id)?;
@@ -53,6 +72,7 @@ pub(super) fn provide(
             stored(found, settings, store, reporter)?
         }
     };
+    check_arch(&boot.kernel, settings.arch)?;
     let kernel = vm::Kernel {
         file: boot.kernel,
         release: Some(boot.release.clone()),
@@ -63,6 +83,23 @@ pub(super) fn provide(
         },
     };
     Ok(Provided { kernel, modules: Some(boot.image), first: boot.modules, held: Some(held) })
+}
+
+/// Refuses the kernel of another guest than the one that everything else is
+/// for.
+fn check_arch(kernel: &Path, wanted: Arch) -> Result<(), Error> {
+    let missing = |why: String, hint: String| {
+        Err(Error::Missing { what: "the kernel", path: kernel.to_owned(), why, hint })
+    };
+    let head = head(kernel).map_err(store::Error::io("can't read a kernel of the store"))?;
+    match form(&head).map(Form::arch) {
+        Ok(arch) if arch == wanted => Ok(()),
+        Ok(arch) => missing(
+            format!("it is for {arch}, and the guest is to be {wanted}"),
+            format!("say so: --arch {arch}"),
+        ),
+        Err(why) => missing(why, "build the image anew".to_owned()),
+    }
 }
 
 /// Ours do from the series on that has it (`fs/fuse/virtio_fs.c`, a62a8ef9d97d).
@@ -120,45 +157,57 @@ fn file(path: &Path, store: &Store) -> Result<Provided, Error> {
         what: "the kernel",
         path: path.to_owned(),
         why,
-        hint: "--kernel takes a version (6.12) or the path of a bzImage or vmlinux".to_owned(),
+        hint:
+            "--kernel takes a version (6.12) or the path of a bzImage, a vmlinux, or an Image of \
+               arm64"
+                .to_owned(),
     };
     let file = fs_err::canonicalize(path).map_err(|error| missing(error.to_string()))?;
-    let mut head = Vec::new();
-    let read = fs_err::File::open(&file).and_then(|file| file.take(64).read_to_end(&mut head));
-    read.map_err(|error| missing(error.to_string()))?;
-    let release = match form(&head).map_err(missing)? {
+    let head = head(&file).map_err(|error| missing(error.to_string()))?;
+    let form = form(&head).map_err(missing)?;
+    let release = match form {
         Form::Vmlinux => None,
-        Form::BzImage => {
+        Form::BzImage | Form::Arm64Image => {
             Some(content::release_of(&file).map_err(|error| missing(error.to_string()))?)
         }
     };
-    let file = if release.is_some() { boot::quickest(&store.kernels(), file) } else { file };
+    let file = if form == Form::BzImage { boot::quickest(&store.kernels(), file) } else { file };
     let kernel = vm::Kernel { file, release, virtio_console: true, virtiofs: false };
     let held = Hold::of(&kernel.file);
     Ok(Provided { kernel, modules: None, first: Vec::new(), held })
 }
 
 /// What QEMU can boot.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     BzImage,
     Vmlinux,
+    Arm64Image,
 }
 
-/// What a kernel's first bytes say of it; if it is none for an x86-64 guest,
-/// why. What is no other kernel for sure passes for a bzImage, which has more
-/// to say of itself.
+impl Form {
+    fn arch(self) -> Arch {
+        match self {
+            Self::BzImage | Self::Vmlinux => Arch::X86_64,
+            Self::Arm64Image => Arch::Arm64,
+        }
+    }
+}
+
+/// What a kernel's first bytes say of it; if it is none for a guest, why. What
+/// is no other kernel for sure passes for a bzImage, which has more to say of
+/// itself.
 fn form(head: &[u8]) -> Result<Form, String> {
-    let other = |arch| format!("it is a kernel for {arch}, and guests are {}", Arch::X86_64);
     match head {
         // e_machine (include/uapi/linux/elf-em.h): EM_X86_64, EM_AARCH64.
         [0x7f, b'E', b'L', b'F', ..] => match head.get(18..20) {
             Some([62, 0]) => Ok(Form::Vmlinux),
-            Some([183, 0]) => Err(other("arm64")),
-            _ => Err(other("another processor")),
+            Some([183, 0]) => {
+                Err("it is a vmlinux of arm64, of which the Image beside it boots".to_owned())
+            }
+            _ => Err("it is a kernel for another processor than guests have".to_owned()),
         },
-        // Documentation/arch/arm64/booting.rst
-        _ if head.get(56..60) == Some(b"ARM\x64") => Err(other("arm64")),
+        _ if content::is_arm64(head) => Ok(Form::Arm64Image),
         _ => Ok(Form::BzImage),
     }
 }
@@ -180,6 +229,7 @@ fn built(
         let why = error.to_string();
         let fits = |found: &Found| {
             found.record.name == settings.image_name
+                && is_for(found, settings.arch)
                 && version(found).is_some_and(|version| settings.kernel.fits(&version))
         };
         let found = best(store, fits).ok_or(error)?;
@@ -208,11 +258,21 @@ fn planned(
     stored(&found, settings, store, reporter)
 }
 
-fn named(store: &Store, name: &str, labels: &BTreeMap<String, String>) -> Result<Found, Error> {
+/// The store's images of all architectures have one name.
+pub(in crate::pipeline) fn is_for(found: &Found, arch: Arch) -> bool {
+    found.record.labels.get("arch").is_none_or(|label| label == arch.appc())
+}
+
+fn named(
+    store: &Store,
+    name: &str,
+    labels: &BTreeMap<String, String>,
+    arch: Arch,
+) -> Result<Found, Error> {
     let fits = |found: &Found| {
         let has =
             |(label, value): (&String, &String)| found.record.labels.get(label) == Some(value);
-        found.record.name == name && labels.iter().all(has)
+        found.record.name == name && is_for(found, arch) && labels.iter().all(has)
     };
     let missing = || {
         let asked = labels.iter().map(|(label, value)| format!(",{label}={value}"));
@@ -258,12 +318,12 @@ mod tests {
             form(&head)
         };
         assert_eq!(elf(62), Ok(Form::Vmlinux));
-        assert!(elf(183).unwrap_err().contains("for arm64, and guests are x86_64"));
+        assert!(elf(183).unwrap_err().contains("a vmlinux of arm64"));
         assert!(elf(40).unwrap_err().contains("another processor"));
         let mut image = b"MZ".to_vec();
         image.resize(56, 0);
         assert_eq!(form(&image), Ok(Form::BzImage));
         image.extend(b"ARMd");
-        assert!(form(&image).unwrap_err().contains("arm64"));
+        assert_eq!(form(&image).map(Form::arch), Ok(Arch::Arm64));
     }
 }

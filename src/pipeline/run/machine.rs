@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::vm::{Accel, Disk, Machine, MachineKind, Mount, Orders, Via};
+use crate::settings::Arch;
+use crate::vm::{self, Accel, Disk, Machine, MachineKind, Mount, Orders, Via};
 use crate::{content, store};
 
 use super::super::Error;
@@ -20,17 +21,19 @@ const KERNEL_DISK: &str = "kernel";
 const ROOT_DISK: &str = "root";
 
 /// The board that suits.
-pub(super) fn board(request: &RunRequest, accel: Accel, modular: bool) -> MachineKind {
-    request.board.unwrap_or(match accel {
+pub(super) fn board(request: &RunRequest, arch: Arch, accel: Accel, modular: bool) -> MachineKind {
+    request.board.unwrap_or(match (arch, accel) {
+        (Arch::Arm64, _) => MachineKind::Virt,
         // Drivers that come as modules are for the bus of a PC.
-        Accel::Kvm if !modular => MachineKind::Microvm,
-        Accel::Kvm | Accel::Tcg => MachineKind::Q35,
+        (Arch::X86_64, Accel::Kvm) if !modular => MachineKind::Microvm,
+        (Arch::X86_64, Accel::Kvm | Accel::Tcg) => MachineKind::Q35,
     })
 }
 
 /// What is wrong with a request whatever kernel it gets: known before one is
 /// built for it.
-pub(super) fn check(request: &RunRequest, root: &Root) -> Result<(), Error> {
+pub(super) fn check(request: &RunRequest, arch: Arch, root: &Root) -> Result<(), Error> {
+    check_arch(request, arch, root)?;
     let process = root.process();
     volumes(request, process.as_ref(), &mut Shares::new(Via::NineP))?;
     name_servers(request)?;
@@ -38,9 +41,31 @@ pub(super) fn check(request: &RunRequest, root: &Root) -> Result<(), Error> {
     Ok(())
 }
 
+/// What a guest of another architecture than the host's can't have.
+fn check_arch(request: &RunRequest, arch: Arch, root: &Root) -> Result<(), Error> {
+    let wrong = |problem: String, hint: &str| Err(Error::Usage { problem, hint: hint.to_owned() });
+    if request.board.is_some_and(|board| board.arch() != arch) {
+        return wrong(format!("--machine: there is no such board for {arch}"), "leave it out");
+    }
+    match (root, request.accel) {
+        (Root::Host, _) if !arch.is_host() => wrong(
+            format!("the host's own root has no programs for an {arch} guest"),
+            "name an image or a folder that has: stage1-builder run ... docker://alpine -- uname -m",
+        ),
+        (_, Some(Accel::Kvm)) if !arch.is_host() => {
+            wrong(format!("--accel=kvm: an {arch} guest is emulated here"), "leave it out")
+        }
+        _ if content::guest_program(content::INIT, arch).is_none() => {
+            Err(vm::Error::NoProgram { arch }.into())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Puts the plan together.
 pub(super) fn assemble(
     request: &RunRequest,
+    arch: Arch,
     kernel: Provided,
     root: Root,
     accel: Accel,
@@ -78,9 +103,9 @@ pub(super) fn assemble(
         command,
     };
     Ok(Machine {
-        qemu: request.qemu.clone(),
+        qemu: request.qemu_for(arch).to_owned(),
         accel,
-        kind: board(request, accel, !modules.is_empty()),
+        kind: board(request, arch, accel, !modules.is_empty()),
         memory: request.memory,
         cpus: request.cpus,
         kernel: kernel.kernel,

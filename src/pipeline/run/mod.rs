@@ -58,16 +58,28 @@ fn planned(
     reporter: &dyn Reporter,
 ) -> Result<(Machine, Vec<Hold>), Error> {
     let store = Store::new(&settings.cache_dir);
+    let settings = &of_guest(request, settings);
+    let arch = settings.arch;
     let (root, root_held) = root::provide(request, settings, &store, reporter)?;
-    machine::check(request, &root)?;
+    machine::check(request, arch, &root)?;
     let mut kernel = kernel::provide(request, settings, &store, reporter)?;
     let held = root_held.into_iter().chain(kernel.held.take()).collect();
     let accel = match request.accel {
         Some(accel) => accel,
-        None => accel::choose(&Finding::new(&store.host(), &request.qemu)),
+        None => accel::choose(arch, &Finding::new(&store.host(), request.qemu_for(arch))),
     };
     let via = via::choose(request, &kernel.kernel, reporter);
-    Ok((machine::assemble(request, kernel, root, accel, via)?, held))
+    Ok((machine::assemble(request, arch, kernel, root, accel, via)?, held))
+}
+
+/// The settings for the guest's architecture, if its kernel tells another one
+/// than they do.
+fn of_guest(request: &RunRequest, settings: &Settings) -> Settings {
+    let store = Store::new(&settings.cache_dir);
+    let arch = kernel::arch(&request.kernel, &store).unwrap_or(settings.arch);
+    let mut settings = settings.clone();
+    settings.arch = arch;
+    settings
 }
 
 /// Runs what is asked for.
@@ -81,8 +93,9 @@ pub fn run(
     streams: &mut Streams,
     reporter: &dyn Reporter,
 ) -> Result<Ran, Error> {
-    if proc::find(&request.qemu).is_none() {
-        let program = request.qemu.clone();
+    let qemu = request.qemu_for(of_guest(request, settings).arch);
+    if proc::find(qemu).is_none() {
+        let program = qemu.to_owned();
         return Err(vm::Error::Qemu(proc::Error::NotFound { program }).into());
     }
     let (mut machine, _held) = planned(request, settings, reporter)?;
@@ -93,7 +106,7 @@ pub fn run(
     let outcome = match request.accel {
         Some(_) => vm::run(&machine, &folder, streams)?,
         None => {
-            let finding = Finding::new(&Store::new(&settings.cache_dir).host(), &request.qemu);
+            let finding = Finding::new(&Store::new(&settings.cache_dir).host(), qemu);
             accel::run(request, &mut machine, &folder, streams, &finding, reporter)?
         }
     };

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::container::PullPolicy;
+use crate::settings::Arch;
 use crate::vm::{Accel, Forward, Limits, MachineKind};
 
 use super::super::foreign::ForeignKernel;
@@ -53,8 +54,8 @@ pub struct RunRequest {
     pub accel: Option<Accel>,
     /// The board; none: the one that suits.
     pub board: Option<MachineKind>,
-    /// QEMU's name or path.
-    pub qemu: String,
+    /// QEMU's name or path; none: the one for the guest's architecture.
+    pub qemu: Option<String>,
     /// Further arguments for QEMU.
     pub qemu_args: Vec<String>,
     /// Further words for the kernel's command line.
@@ -79,6 +80,13 @@ pub struct RunRequest {
     pub uuid_file: Option<PathBuf>,
     /// Looks again which release is the newest.
     pub refresh: bool,
+}
+
+impl RunRequest {
+    /// QEMU for a guest of this architecture.
+    pub(in crate::pipeline) fn qemu_for(&self, arch: Arch) -> &str {
+        self.qemu.as_deref().unwrap_or(arch.qemu())
+    }
 }
 
 /// What the command line means when nothing is said: the settings' kernel, the
@@ -107,7 +115,7 @@ impl Default for RunRequest {
             terminal: None,
             accel: None,
             board: None,
-            qemu: "qemu-system-x86_64".to_owned(),
+            qemu: None,
             qemu_args: Vec::new(),
             kernel_args: Vec::new(),
             gdb: None,
@@ -127,7 +135,7 @@ impl Default for RunRequest {
 /// Which kernel to run on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KernelChoice {
-    /// A bzImage or vmlinux.
+    /// A bzImage or vmlinux, or an Image of arm64.
     File(PathBuf),
     /// The one that the settings name: built if it is not in the store.
     Settings,

@@ -21,9 +21,10 @@ use std::time::Duration;
 use fs_err as fs;
 use stage1_builder_guest::probe::{self, Answer};
 
+use crate::content;
 use crate::report::{Fault, Reporter};
-use crate::settings::{Series, Settings};
-use crate::vm::{End, Ending, Limits, Streams};
+use crate::settings::{Arch, Series, Settings};
+use crate::vm::{self, End, Ending, Limits, Streams};
 
 use super::super::run;
 use super::super::{
@@ -32,9 +33,6 @@ use super::super::{
 use super::{Check, Image};
 use rows::Seen;
 use table::Planned;
-
-/// The program that tries things in the guest.
-const PROBE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/probe-x86_64"));
 
 const BOOT: &str = "boot";
 /// How long all checks together may take; under emulation, with every
@@ -70,6 +68,11 @@ pub(super) fn checks(
     let Some(series) = series(release) else {
         return Ok(vec![Check::skipped(BOOT, format!("{release} is of no known series"))]);
     };
+    let Some(arch) = image.arch() else {
+        return Ok(vec![Check::skipped(BOOT, "it does not say for which architecture it is")]);
+    };
+    let probe = content::guest_program(content::PROBE, arch);
+    let probe = probe.ok_or(vm::Error::NoProgram { arch })?.bytes;
     let plan = table::plan(&config, series).map_err(|problem| Error::Usage {
         problem: format!("config/checks.toml: {problem}"),
         hint: "please report this".to_owned(),
@@ -77,9 +80,9 @@ pub(super) fn checks(
     let scratch = tempfile::tempdir().map_err(Error::Write)?;
     booting.reporter.detail("compiling a module against the image's headers");
     let module = module::make(image, scratch.path());
-    let folders = Folders::fill(scratch.path(), &plan, module.as_ref().ok())?;
+    let folders = Folders::fill(scratch.path(), probe, &plan, module.as_ref().ok())?;
     booting.reporter.detail(format!("booting {release}"));
-    let (ran, said) = boot(file, &folders, booting)?;
+    let (ran, said) = boot(file, arch, &folders, booting)?;
     let answers: Vec<Answer> = said.lines().filter_map(Answer::from_line).collect();
     let ended = how_it_ended(&ran.outcome.end)?;
     let seen = Seen {
@@ -109,7 +112,12 @@ struct Folders {
 }
 
 impl Folders {
-    fn fill(scratch: &Path, plan: &[Planned], module: Option<&PathBuf>) -> Result<Self, Error> {
+    fn fill(
+        scratch: &Path,
+        program: &[u8],
+        plan: &[Planned],
+        module: Option<&PathBuf>,
+    ) -> Result<Self, Error> {
         let folders = Self { root: scratch.join("root"), shown: scratch.join("shown") };
         let Self { root, shown } = &folders;
         let list: String = plan
@@ -121,7 +129,7 @@ impl Folders {
         let fill = || -> io::Result<()> {
             fs::create_dir(root)?;
             fs::create_dir(shown)?;
-            fs::write(root.join("probe"), PROBE)?;
+            fs::write(root.join("probe"), program)?;
             fs::set_permissions(root.join("probe"), PermissionsExt::from_mode(0o755))?;
             fs::write(shown.join(probe::LIST), list)?;
             if let Some(module) = module {
@@ -135,7 +143,14 @@ impl Folders {
 }
 
 /// Runs the program on the image's kernel; what it said comes along.
-fn boot(file: &Path, folders: &Folders, booting: &Booting<'_>) -> Result<(Ran, String), Error> {
+fn boot(
+    file: &Path,
+    arch: Arch,
+    folders: &Folders,
+    booting: &Booting<'_>,
+) -> Result<(Ran, String), Error> {
+    let mut settings = booting.settings.clone();
+    settings.arch = arch;
     let name = "checks".to_owned();
     let command = Some(booting.machine.limits.command.unwrap_or(PATIENCE));
     let list = format!("{}/{}", probe::FOLDER, probe::LIST);
@@ -157,7 +172,7 @@ fn boot(file: &Path, folders: &Folders, booting: &Booting<'_>) -> Result<(Ran, S
     };
     let said = Said::default();
     let mut streams = Streams { stdout: Some(Box::new(said.clone())), ..Streams::default() };
-    let ran = run(&request, booting.settings, &mut streams, booting.reporter)?;
+    let ran = run(&request, &settings, &mut streams, booting.reporter)?;
     Ok((ran, said.text()))
 }
 
@@ -246,6 +261,7 @@ mod tests {
 
     #[test]
     fn the_program_is_small() {
-        assert!(PROBE.starts_with(b"\x7fELF") && PROBE.len() < 1_500_000, "{}", PROBE.len());
+        let probe = content::guest_program(content::PROBE, Arch::X86_64).unwrap().bytes;
+        assert!(probe.len() < 1_500_000, "{}", probe.len());
     }
 }
