@@ -57,7 +57,7 @@ fn row(line: &Line) -> String {
     };
     let mark = painted(paint, &format!("{mark:<7}"));
     let mend = line.mend.as_ref().map(|mend| format!("{:11}{:17}mend: {mend}\n", "", ""));
-    format!("  {mark}  {:<17}{}\n{}", line.name, line.detail, mend.unwrap_or_default())
+    format!("  {mark}  {:<16} {}\n{}", line.name, line.detail, mend.unwrap_or_default())
 }
 
 fn end(diagnosis: &Diagnosis) -> String {
