@@ -36,28 +36,30 @@ pub(super) fn run(global: &Global, asked: &Doctor) -> Result<ExitCode, Error> {
 
 fn shown(diagnosis: &Diagnosis, quiet: bool) -> String {
     let areas = [(Area::Build, "to build"), (Area::Run, "to run"), (Area::Host, "for both")];
+    let longest = diagnosis.lines.iter().map(|line| line.name.len()).max().unwrap_or(0);
     let mut text = String::new();
     for (area, title) in areas {
         let counts = |line: &&Line| line.area == area && !(quiet && line.state == State::Ok);
         let lines: Vec<&Line> = diagnosis.lines.iter().filter(counts).collect();
         if !lines.is_empty() {
             text.push_str(&format!("{}\n", painted(Paint::Bold, title)));
-            text.extend(lines.into_iter().map(row));
+            text.extend(lines.into_iter().map(|line| row(line, longest)));
         }
     }
     if quiet { text } else { text + &end(diagnosis) }
 }
 
-/// The mark's column is padded before it is painted.
-fn row(line: &Line) -> String {
+/// The mark's column is padded before it is painted; that of the names is as
+/// wide as the longest of them.
+fn row(line: &Line, longest: usize) -> String {
     let (paint, mark) = match line.state {
         State::Ok => (Paint::Green, "ok"),
         State::Warning => (Paint::Yellow, "warning"),
         State::Missing => (Paint::Red, "MISSING"),
     };
     let mark = painted(paint, &format!("{mark:<7}"));
-    let mend = line.mend.as_ref().map(|mend| format!("{:11}{:17}mend: {mend}\n", "", ""));
-    format!("  {mark}  {:<16} {}\n{}", line.name, line.detail, mend.unwrap_or_default())
+    let mend = line.mend.as_ref().map(|mend| format!("{:11}{:longest$} mend: {mend}\n", "", ""));
+    format!("  {mark}  {:<longest$} {}\n{}", line.name, line.detail, mend.unwrap_or_default())
 }
 
 fn end(diagnosis: &Diagnosis) -> String {
