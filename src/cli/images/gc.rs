@@ -16,8 +16,8 @@ use crate::cli::table::Form;
 #[derive(Debug, Args)]
 #[command(after_help = "Downloads, workspaces, images, kernels taken out of images, \
                   containers, toolchains and findings on the host are looked at. What is in use \
-                  stays. Without limits only what serves nobody goes: what killed processes left, and kernels of \
-                  images that are gone.")]
+                  stays. Without limits only what serves nobody goes: what killed processes \
+                  left, and kernels of images that are gone.")]
 pub(super) struct Gc {
     /// Keep the last NUMBER of each kind, and of the others what --older-than leaves
     #[arg(long, value_name = "NUMBER")]
