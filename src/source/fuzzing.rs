@@ -9,7 +9,10 @@ use fs_err as fs;
 
 use super::decompress::{self, Compression};
 use super::patch::{Patch, apply_series};
-use super::{crosstool, debian, download, git, gpg, keys, local, patch, record, releases, unpack};
+use super::{
+    Resolved, answer, crosstool, debian, download, git, gpg, keys, local, patch, record, releases,
+    unpack,
+};
 use crate::fuzzing::{comes_back, files, folder, nothing_leads_out, record, summed, texts};
 use crate::report::Silent;
 use crate::settings::{KernelRequest, KernelVersion, Series};
@@ -180,7 +183,7 @@ pub fn patches(bytes: &[u8]) {
 /// Records of this room.
 pub(crate) fn records(bytes: &[u8]) {
     record::<record::Record>(bytes);
-    record::<record::Remembered>(bytes);
+    record::<answer::Remembered<Resolved>>(bytes);
     record::<download::Origin>(bytes);
     record::<local::Known>(bytes);
     record::<debian::prebuilt::Meant>(bytes);

@@ -42,6 +42,7 @@
 //! state by its commit's id or its signed tag; a local source because the user
 //! named it. See [`Verified`].
 
+mod answer;
 mod crosstool;
 mod debian;
 pub mod decompress;

@@ -4,7 +4,7 @@
 //! An archive counts only with its record beside it, which is written last.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
@@ -16,12 +16,11 @@ use crate::proc::interrupt;
 use crate::report::Reporter;
 use crate::settings::{KernelRequest, KernelVersion};
 
+use super::answer::{self, Remembered};
 use super::{Archive, Error, Options, Provenance, Provider, Resolved, Verified, keys};
 
 /// The form of the files below; others are as if absent.
 const FORMAT: u32 = 1;
-/// How long an answer to "which is the newest" counts.
-const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Record {
@@ -171,15 +170,6 @@ pub(super) fn keep(
     Ok(Archive { path: path.to_owned(), version, provenance })
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Remembered {
-    format: u32,
-    /// Seconds since 1970.
-    at: u64,
-    question: String,
-    resolved: Resolved,
-}
-
 /// What an answer depends on, in one line.
 fn question(request: KernelRequest, options: &Options) -> String {
     let sources: Vec<String> = options.sources.iter().map(ToString::to_string).collect();
@@ -187,35 +177,22 @@ fn question(request: KernelRequest, options: &Options) -> String {
     format!("{request} from {} at {}", sources.join(" "), urls.join(" "))
 }
 
-fn answer_path(question: &str, options: &Options) -> PathBuf {
-    let name = Digest::sha256(question.as_bytes());
-    options.downloads.join("resolved").join(format!("{}.json", &name.hex()[..32]))
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
 /// The answer of less than a day ago.
 pub(super) fn remembered(request: KernelRequest, options: &Options) -> Option<Resolved> {
     let (age, resolved) = older(request, options)?;
-    (age < REMEMBERED).then_some(resolved)
+    (age < answer::FRESH).then_some(resolved)
 }
 
 /// The last answer and its age.
 pub(super) fn older(request: KernelRequest, options: &Options) -> Option<(Duration, Resolved)> {
-    let question = question(request, options);
-    let found: Remembered = kept::read(&answer_path(&question, options))?;
-    // A clock that was set back makes an answer of the future: not fresh.
-    let age = Duration::from_secs(now().checked_sub(found.at)?);
-    (found.format == FORMAT && found.question == question).then_some((age, found.resolved))
+    answer::last(&question(request, options), options.downloads)
 }
 
 /// Forgets every answer that says so: who was to have it could not give it.
 pub(super) fn forget(wrong: &Resolved, options: &Options) -> Result<(), Error> {
-    let Ok(entries) = fs::read_dir(options.downloads.join("resolved")) else { return Ok(()) };
+    let Ok(entries) = fs::read_dir(answer::folder(options.downloads)) else { return Ok(()) };
     for path in entries.flatten().map(|entry| entry.path()) {
-        if kept::read::<Remembered>(&path).is_some_and(|found| found.resolved == *wrong) {
+        if kept::read::<Remembered<Resolved>>(&path).is_some_and(|found| found.resolved == *wrong) {
             fsutil::remove_all(&path)?;
         }
     }
@@ -228,9 +205,5 @@ pub(super) fn remember(
     options: &Options,
     resolved: &Resolved,
 ) -> Result<(), Error> {
-    let question = question(request, options);
-    let path = answer_path(&question, options);
-    let resolved = resolved.clone();
-    let answer = Remembered { format: FORMAT, at: now(), question, resolved };
-    Ok(kept::write(&path, &answer)?)
+    answer::keep(question(request, options), resolved, options.downloads)
 }

@@ -1,34 +1,15 @@
 //! Which releases a mirror has, and which of them is the newest.
 
-use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
-use super::super::{Error, Options};
+use super::super::{Error, Options, answer};
 use super::{ToolchainPlace, host, toolchain_here};
-use crate::digest::Digest;
 use crate::http::Client;
-use crate::kept;
 use crate::report::{Reporter, Stage};
 use crate::settings::{GccVersion, ToolchainRequest};
 
-/// The form of what is remembered; others are as if absent.
-const FORMAT: u32 = 1;
-/// How long an answer to "which is the newest" counts.
-const REMEMBERED: Duration = Duration::from_secs(24 * 60 * 60);
 /// So many releases are told to who asked for another.
 const NEAR: usize = 5;
-
-/// The newest of several, as it was when the mirror was asked.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Newest {
-    format: u32,
-    /// Seconds since 1970.
-    at: u64,
-    question: String,
-    version: String,
-}
 
 /// The release that is meant. Only where that is open is the mirror asked,
 /// once a day.
@@ -42,7 +23,7 @@ pub(super) fn resolve(
     }
     let remembered = remembered(place, options);
     if let Some((age, version)) = remembered
-        && age < REMEMBERED
+        && age < answer::FRESH
         && !options.refresh
     {
         return Ok(version);
@@ -58,7 +39,7 @@ pub(super) fn resolve(
         return Ok(version);
     }
     let version = asked?;
-    remember(place, options, version)?;
+    answer::keep(question(place), version.to_string(), options.downloads)?;
     reporter.finished(Stage::Resolve, format!("gcc {version}"));
     Ok(version)
 }
@@ -124,31 +105,10 @@ fn question(place: &ToolchainPlace<'_>) -> String {
     format!("{} at {}", place.request, place.url)
 }
 
-fn answer_path(place: &ToolchainPlace<'_>, options: &Options) -> PathBuf {
-    let name = Digest::sha256(question(place).as_bytes());
-    options.downloads.join("resolved").join(format!("{}.json", &name.hex()[..32]))
-}
-
+/// The newest of several, as it was when the mirror was asked.
 fn remembered(place: &ToolchainPlace<'_>, options: &Options) -> Option<(Duration, GccVersion)> {
-    let found: Newest = kept::read(&answer_path(place, options))?;
-    // A clock that was set back makes an answer of the future: not fresh.
-    let age = Duration::from_secs(now().checked_sub(found.at)?);
-    let counts = found.format == FORMAT && found.question == question(place);
-    counts.then(|| found.version.parse().ok()).flatten().map(|version| (age, version))
-}
-
-fn remember(
-    place: &ToolchainPlace<'_>,
-    options: &Options,
-    version: GccVersion,
-) -> Result<(), Error> {
-    let (question, version) = (question(place), version.to_string());
-    let answer = Newest { format: FORMAT, at: now(), question, version };
-    Ok(kept::write(&answer_path(place, options), &answer)?)
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    let (age, version): (_, String) = answer::last(&question(place), options.downloads)?;
+    Some((age, version.parse().ok()?))
 }
 
 #[cfg(test)]
