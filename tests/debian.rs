@@ -33,6 +33,7 @@ fn options<'a>(downloads: &'a Path, state: &'a Path) -> Options<'a> {
         state,
         own: None,
         refresh: false,
+        ahead: None,
         patience: Patience::default(),
     }
 }

@@ -137,6 +137,7 @@ impl<'a> Asked<'a> {
             state: self.store,
             own: Some(own),
             refresh: self.refresh,
+            ahead: None,
             patience: Patience::default(),
         };
         let resolved = source::resolve("6.12".parse().unwrap(), &options, &Silent)?;

@@ -29,6 +29,7 @@ fn fetch(path: &Path, request: &str, store: &Path) -> Result<Source, Error> {
         state: store,
         own: Some(&own),
         refresh: false,
+        ahead: None,
         patience: Patience::default(),
     };
     let resolved = source::resolve(request.parse().unwrap(), &options, &Silent)?;

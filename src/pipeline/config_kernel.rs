@@ -13,7 +13,7 @@ use crate::settings::{Format, KernelVersion, Settings};
 use crate::store::Store;
 
 use super::kernel::{Prepared, prepare};
-use super::plan::{BuildPlan, plan};
+use super::plan::{BuildPlan, plan_for_work};
 use super::{Error, kernel};
 
 /// Where a configuration was found.
@@ -80,7 +80,7 @@ pub fn config_kernel(
     reporter: &dyn Reporter,
 ) -> Result<KernelConfig, Error> {
     let store = Store::new(&settings.cache_dir);
-    let plan = plan(settings, &store, refresh, reporter)?;
+    let plan = plan_for_work(settings, &store, refresh, reporter)?;
     let finished =
         plan.of(&[Format::Aci]).into_iter().find_map(|aci| store.images().found(&aci.key));
     if let Some(image) = finished
@@ -104,7 +104,7 @@ pub fn why(
     reporter: &dyn Reporter,
 ) -> Result<(KernelConfig, Why), Error> {
     let store = Store::new(&settings.cache_dir);
-    let plan = plan(settings, &store, refresh, reporter)?;
+    let plan = plan_for_work(settings, &store, refresh, reporter)?;
     let prepared = prepare(settings, &store, &plan, reporter)?;
     let config = in_workspace(settings, &plan, &prepared, reporter)?;
     let outcome = DotConfig::parse(".config", &config.text)?;

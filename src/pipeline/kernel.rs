@@ -67,6 +67,11 @@ impl Prepared {
     }
 }
 
+/// The folder that workspaces are in.
+pub(super) fn workspaces(settings: &Settings, store: &Store) -> PathBuf {
+    settings.build_dir.clone().unwrap_or_else(|| store.workspaces())
+}
+
 /// Claims a workspace, and unpacks and patches the source in it. Each step
 /// finds what earlier builds left.
 pub(super) fn prepare(
@@ -75,7 +80,7 @@ pub(super) fn prepare(
     plan: &BuildPlan,
     reporter: &dyn Reporter,
 ) -> Result<Prepared, Error> {
-    let folder = settings.build_dir.clone().unwrap_or_else(|| store.workspaces());
+    let folder = workspaces(settings, store);
     let digest = plan.source.digest();
     let arch = settings.arch.kernel();
     let workspace = Workspace::claim(&folder, digest, arch, &plan.kernel_key, reporter)?;

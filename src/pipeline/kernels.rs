@@ -10,7 +10,7 @@ use crate::store::{self, Store};
 
 use super::Error;
 use super::plan::{Places, config, wanted};
-use super::toolchain;
+use super::{kernel, toolchain};
 
 /// What there is of what is asked for.
 #[derive(Debug, Clone, Serialize)]
@@ -163,7 +163,7 @@ fn images(store: &Store, version: &KernelVersion) -> Vec<String> {
 fn needed(settings: &Settings, store: &Store, offer: &Offer) -> Result<Vec<Needed>, Error> {
     let version = offer.version;
     let toolchain = tools(settings, store, version)?;
-    let folder = settings.build_dir.clone().unwrap_or_else(|| store.workspaces());
+    let folder = kernel::workspaces(settings, store);
     let found = offer.here.as_ref().and_then(|digest| store::source_tree(&folder, digest));
     if let (Some((tree, pristine)), Some(tools)) = (&found, &toolchain) {
         let untouched = source::Pristine::of(tree, pristine)?;

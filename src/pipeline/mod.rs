@@ -67,7 +67,7 @@ pub fn build(
     check_aci_dir(settings, &settings.formats)?;
     let store = Store::new(&settings.cache_dir);
     images::healing(reporter, || {
-        let plan = plan(settings, &store, refresh, reporter)?;
+        let plan = plan::plan_for_work(settings, &store, refresh, reporter)?;
         let records = images::in_store(settings, &store, &plan, &settings.formats, reporter)?;
         images::place(settings, &store, &plan.of(&settings.formats), records, reporter)
     })

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use crate::compile::{self, Toolchain, Wanted};
 use crate::content;
 use crate::digest::Digest;
@@ -12,6 +14,7 @@ use crate::source::{self, CrossTools, Patch, Patience, Provider, Source};
 use crate::store::Store;
 
 use super::Error;
+use super::kernel;
 use super::key::KernelKey;
 use super::planned::{self, PlannedImage};
 use super::toolchain;
@@ -85,10 +88,31 @@ pub fn plan(
     refresh: bool,
     reporter: &dyn Reporter,
 ) -> Result<BuildPlan, Error> {
+    planning(settings, store, refresh, None, reporter)
+}
+
+/// The same for who will want the source's tree: it is unpacked while it
+/// comes, where it will be worked on.
+pub(super) fn plan_for_work(
+    settings: &Settings,
+    store: &Store,
+    refresh: bool,
+    reporter: &dyn Reporter,
+) -> Result<BuildPlan, Error> {
+    planning(settings, store, refresh, Some(&kernel::workspaces(settings, store)), reporter)
+}
+
+fn planning(
+    settings: &Settings,
+    store: &Store,
+    refresh: bool,
+    ahead: Option<&Path>,
+    reporter: &dyn Reporter,
+) -> Result<BuildPlan, Error> {
     let of_stage1 = settings.formats.contains(&Format::Aci);
     content::check(settings.upstream, of_stage1.then_some(settings.arch))?;
     let places = Places::new(settings, store);
-    let options = places.options(settings, refresh);
+    let options = source::Options { ahead, ..places.options(settings, refresh) };
     let resolved = source::resolve(request(settings), &options, reporter)?;
     let version = resolved.version;
     settings.release(version, "")?;
@@ -210,6 +234,7 @@ impl<'a> Places<'a> {
             state: &self.state,
             own: self.own,
             refresh,
+            ahead: None,
             patience: Patience::default(),
         }
     }

@@ -173,7 +173,7 @@ pub fn toolchain(
     let unsummed = Options { sha256: None, ..*options };
     let scratch = tempfile::tempdir()?;
     let proof = proof(&client, &archive, &unsummed, scratch.path(), reporter).map_err(unsigned)?;
-    let provenance = acquire(&client, &archive, &path, &proof, reporter)?;
+    let (provenance, _) = acquire(&client, &archive, &path, &proof, None, reporter)?;
     install(&path, provenance, &names, place, options, reporter)
 }
 

@@ -5,6 +5,7 @@
 //! `sha256sums.asc` beside. Release candidates are snapshots of the git
 //! server, which nobody signs.
 
+mod passing;
 mod proof;
 
 use std::path::Path;
@@ -13,15 +14,17 @@ use std::time::{Duration, Instant};
 use fs_err as fs;
 
 use crate::fsutil;
+use crate::proc::interrupt;
 use crate::report::{Reporter, Stage, text};
 use crate::settings::{KernelRequest, KernelVersion, Series};
 
+use super::ahead::Ahead;
 use super::download::{discard, download, forget};
 use super::releases::{Listed, Releases, newest_named};
 use super::{Archive, Error, Options, Provenance, Provider, record};
 use crate::http::{self, Client, Method};
 pub(super) use proof::proof;
-use proof::{Proof, check, followed};
+use proof::{Followed, Proof, check, followed};
 
 /// Where a version's files are. A pure value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -218,26 +221,28 @@ pub(super) fn fetch(
     let client = Client::new(options.patience);
     let scratch = tempfile::tempdir()?;
     let proof = proof(&client, &place, options, scratch.path(), reporter)?;
-    let provenance = acquire(&client, &place, &path, &proof, reporter)?;
-    record::keep(&path, version, provenance, options.keyring)
+    let (provenance, ahead) = acquire(&client, &place, &path, &proof, options.ahead, reporter)?;
+    Ok(Archive { ahead, ..record::keep(&path, version, provenance, options.keyring)? })
 }
 
-/// Brings the archive to `path`, verified. What is not what was signed is
-/// deleted and fetched once more. The caller holds its lock.
+/// Brings the archive to `path`, verified, and with a folder to do that in
+/// unpacks it meanwhile. What is not what was signed is deleted and fetched
+/// once more. The caller holds its lock.
 pub(super) fn acquire(
     client: &Client,
     place: &Place,
     path: &Path,
     proof: &Proof,
+    ahead: Option<&Path>,
     reporter: &dyn Reporter,
-) -> Result<Provenance, Error> {
+) -> Result<(Provenance, Option<Ahead>), Error> {
     let partial = record::partial_path(path);
     // An archive without a record that counts is verified anew.
     if path.exists() && !partial.exists() {
         fs::rename(path, &partial)?;
         reporter.started(Stage::Verify, &place.name);
         if let Ok(provenance) = check(&partial, place, proof, None, reporter)? {
-            return commit(&partial, path, provenance);
+            return Ok((commit(&partial, path, provenance)?, None));
         }
         discard(&partial)?;
     }
@@ -253,18 +258,31 @@ pub(super) fn acquire(
             reporter.started(Stage::Verify, &place.name);
             Ok(())
         };
-        let signers = followed(&partial, proof, fetch)?;
+        let Followed { signers, tree } = match followed(&partial, place, proof, ahead, fetch) {
+            // The tree took the room, and is gone by now.
+            Err(error) if ahead.is_some() && is_full(&error) => {
+                reporter.note(format!("{}; fetching it without unpacking it", text::chain(&error)));
+                followed(&partial, place, proof, None, fetch)?
+            }
+            other => other?,
+        };
         match check(&partial, place, proof, signers, reporter) {
-            Ok(Ok(provenance)) => return commit(&partial, path, provenance),
+            Ok(Ok(provenance)) => return Ok((commit(&partial, path, provenance)?, tree)),
             Ok(Err(reason)) => altered = reason,
             Err(error) => {
-                discard(&partial)?;
+                if interrupt::requested().is_none() {
+                    discard(&partial)?;
+                }
                 return Err(error);
             }
         }
         discard(&partial)?;
     }
     Err(Error::Altered { archive: place.url.clone(), reason: altered })
+}
+
+fn is_full(error: &Error) -> bool {
+    matches!(error, Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull)
 }
 
 fn commit(partial: &Path, path: &Path, provenance: Provenance) -> Result<Provenance, Error> {

@@ -181,7 +181,7 @@ pub(super) fn fetch(
             remembered(&root, tarball_stamp(&root)?, options, hash, |_| None)?;
         let verified = checked(&root, &digest, options)?;
         let provenance = Provenance { provider, name, digest, verified, revision: None };
-        return Ok(Source::Tarball(Archive { path: root, version, provenance }));
+        return Ok(Source::Tarball(Archive { path: root, version, provenance, ahead: None }));
     }
     if options.sha256.is_some() {
         return Err(Error::FolderChecksum { path: root });

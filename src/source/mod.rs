@@ -32,7 +32,8 @@
 //! An archive is written once and never changed. Its record is written last,
 //! so an archive without one is verified anew. Every file comes by rename;
 //! a run that was killed leaves at most a partial download, which the next
-//! one goes on with.
+//! one goes on with, and a tree under a temporary name, which the next one
+//! removes.
 //!
 //! # What is trusted
 //!
@@ -40,8 +41,10 @@
 //! user's keyring, or by a checksum that the user gave; its toolchains by a
 //! checksum that is signed so; Debian's by apt's own chain; a repository's
 //! state by its commit's id or its signed tag; a local source because the user
-//! named it. See [`Verified`].
+//! named it. See [`Verified`]. A kernel's archive may be unpacked while it
+//! comes ([`Ahead`]); nobody sees the tree before the archive is verified.
 
+mod ahead;
 mod answer;
 mod crosstool;
 mod debian;
@@ -75,6 +78,7 @@ use crate::report::{Fault, Reporter, Stage, text};
 use crate::settings::{KernelRequest, KernelVersion, OwnSource};
 
 pub use crate::http::Patience;
+pub use ahead::Ahead;
 pub use crosstool::{CrossTools, ToolArchive, ToolchainPlace, toolchain, toolchain_here};
 pub use debian::{Package, Prebuilt, PrebuiltRequest, prebuilt};
 pub use error::Error;
@@ -165,6 +169,9 @@ pub struct Options<'a> {
     pub own: Option<&'a OwnSource>,
     /// Look again, even if the answer is less than a day old.
     pub refresh: bool,
+    /// A folder in which a kernel's archive is unpacked while it comes; given
+    /// by those who will want the tree.
+    pub ahead: Option<&'a Path>,
     /// How long to wait for servers.
     pub patience: Patience,
 }
@@ -245,7 +252,7 @@ pub struct Provenance {
 }
 
 /// A whole and verified tarball. Read only.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Archive {
     /// Where it is.
     pub path: PathBuf,
@@ -253,7 +260,19 @@ pub struct Archive {
     pub version: KernelVersion,
     /// Where it is from.
     pub provenance: Provenance,
+    /// What was unpacked of it while it came.
+    pub ahead: Option<Ahead>,
 }
+
+/// The same archive, whatever was unpacked of it.
+impl PartialEq for Archive {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { path, version, provenance, ahead: _ } = other;
+        self.path == *path && self.version == *version && self.provenance == *provenance
+    }
+}
+
+impl Eq for Archive {}
 
 /// A source, ready to be unpacked or copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -453,11 +472,17 @@ pub fn unpack_source(
 ) -> Result<Unpacked, UnpackError> {
     match source {
         Source::Tarball(archive) => {
-            let read =
-                |source| UnpackError::Read { archive: archive.provenance.name.clone(), source };
+            let name = &archive.provenance.name;
+            if let Some(unpacked) = archive.ahead.as_ref().and_then(|ahead| ahead.place(into)) {
+                reporter.started(Stage::Unpack, name);
+                let files = text::grouped(unpacked.files);
+                reporter.finished(Stage::Unpack, format!("{files} files, while they came"));
+                return Ok(unpacked);
+            }
+            let read = |source| UnpackError::Read { archive: name.clone(), source };
             let file = fs_err::File::open(&archive.path).map_err(read)?.into_parts().0;
             let (_, reader) = decompress::reader(file).map_err(read)?;
-            unpack::unpack(reader, &archive.provenance.name, into, reporter)
+            unpack::unpack(reader, name, into, reporter)
         }
         Source::Tree(tree) => {
             let files: Vec<PathBuf> = tree.files.iter().map(|entry| entry.path.clone()).collect();

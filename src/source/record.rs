@@ -93,7 +93,8 @@ pub(super) fn find(
         let fits = record.version == version && counts(&record, options, keyring.as_ref());
         let archive = folder.join(&record.archive);
         let whole = fs::metadata(&archive).is_ok_and(|found| found.len() == record.size);
-        (fits && whole).then_some(Archive { path: archive, version, provenance: record.provenance })
+        let provenance = record.provenance;
+        (fits && whole).then_some(Archive { path: archive, version, provenance, ahead: None })
     }))
 }
 
@@ -103,7 +104,7 @@ pub(super) fn at(path: &Path) -> Option<Archive> {
         kept::read::<Record>(&record_path(path)).filter(|record| record.format == FORMAT)?;
     let whole = fs::metadata(path).is_ok_and(|found| found.len() == record.size);
     let Record { version, provenance, .. } = record;
-    whole.then(|| Archive { path: path.to_owned(), version, provenance })
+    whole.then(|| Archive { path: path.to_owned(), version, provenance, ahead: None })
 }
 
 /// The archive at this very path, as [`at`], and whether it was signed by a
@@ -167,7 +168,7 @@ pub(super) fn keep(
         keyring: keys::fingerprint_of_file(keyring)?,
     };
     kept::write(&record_path(path), &record)?;
-    Ok(Archive { path: path.to_owned(), version, provenance })
+    Ok(Archive { path: path.to_owned(), version, provenance, ahead: None })
 }
 
 /// What an answer depends on, in one line.

@@ -11,6 +11,7 @@
 //!     kernel.json                 the kernel key that the objects are finished for
 //!     build.log                   everything that make said
 //!   work-v1/<source>-<arch>.objects.json   how many objects its whole builds had
+//!   work-v1/.s1b-tmp-<...>/linux/ a tree that is unpacked while its archive comes (by `source`)
 //!   work-v1/<...>.lock            held by the builder that uses the workspace
 //!   work-v1/<...>.make.lock       held by it, make and the compilers
 //!   images-v1/<key>/              one image, renamed in as one; its date is its last use

@@ -75,7 +75,10 @@ fn whatever_a_server_does_it_is_the_right_archive_or_an_error_and_the_next_run_h
             stage.mirror.fault(ARCHIVE, Fault::StallAt(100_000));
         }
         match stage.fetch() {
-            Ok(source) => stage.expect_whole(&source),
+            Ok(source) => {
+                stage.expect_whole(&source);
+                stage.expect_tree(&source);
+            }
             Err(error) => {
                 use report::Fault::{Archive, Network, NotFound, Verification};
                 let known = [Archive, Network, NotFound, Verification].contains(&error.fault());
@@ -84,7 +87,11 @@ fn whatever_a_server_does_it_is_the_right_archive_or_an_error_and_the_next_run_h
             }
         }
         stage.mirror.put(ARCHIVE, stage.archive.clone());
-        stage.expect_whole(&stage.fetch().unwrap());
+        let source = stage.fetch().unwrap();
+        stage.expect_whole(&source);
+        stage.expect_tree(&source);
+        drop(source);
+        assert!(stage.in_work().is_empty(), "{round}: {:?}", stage.in_work());
         ends[0] += 1;
     }
     assert!(ends[0] == 100 && (10..90).contains(&ends[1]), "{ends:?}");

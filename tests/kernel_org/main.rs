@@ -6,6 +6,7 @@
 mod mirror;
 mod stage;
 
+mod ahead;
 mod damage;
 mod download;
 mod offline;

@@ -22,10 +22,13 @@ pub(crate) const ARCHIVE: &str = "/v6.x/linux-6.12.3.tar.xz";
 pub(crate) const SIGNATURE: &str = "/v6.x/linux-6.12.3.tar.sign";
 pub(crate) const SUMS: &str = "/v6.x/sha256sums.asc";
 
+/// Bytes that don't compress, so that there is a middle to break at.
+fn noise() -> Vec<u8> {
+    (0u64..40_000).flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect()
+}
+
 pub(crate) fn tar(version: &str) -> Vec<u8> {
-    // Bytes that don't compress, so that there is a middle to break at.
-    let noise = (0u64..40_000).flat_map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes());
-    let noise: Vec<u8> = noise.collect();
+    let noise = noise();
     let mut builder = tar::Builder::new(Vec::new());
     for (name, content) in [("Makefile", b"VERSION = 6\n".as_slice()), ("noise", &noise)] {
         let mut header = tar::Header::new_gnu();
@@ -86,8 +89,19 @@ impl Stage {
         self.folder.path().join("downloads")
     }
 
+    /// Where trees are unpacked.
+    pub(crate) fn work(&self) -> PathBuf {
+        self.folder.path().join("work")
+    }
+
+    pub(crate) fn in_work(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.work()).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
     pub(crate) fn with<T>(&self, act: impl FnOnce(Options) -> T) -> T {
         let (downloads, state) = (self.downloads(), self.folder.path().join("apt"));
+        let work = self.work();
         act(Options {
             sources: &[Provider::KernelOrg],
             kernel_org_url: &self.base,
@@ -101,6 +115,7 @@ impl Stage {
             state: &state,
             own: None,
             refresh: false,
+            ahead: Some(&work),
             patience: Patience {
                 contact: Duration::from_secs(2),
                 stall: Duration::from_millis(500),
@@ -146,6 +161,15 @@ impl Stage {
             Event::Note(said) | Event::Warning(said) => said.contains(text),
             _ => false,
         })
+    }
+
+    /// What is unpacked is what was packed, whenever that was done.
+    #[track_caller]
+    pub(crate) fn expect_tree(&self, source: &Source) {
+        let into = self.folder.path().join("tree");
+        source::unpack_source(source, &into, &self.reporter).unwrap();
+        assert!(fs::read(into.join("noise")).unwrap() == noise());
+        fs::remove_dir_all(&into).unwrap();
     }
 
     #[track_caller]

@@ -13,8 +13,9 @@ use crate::store::{self, Found, Store};
 use crate::vm;
 
 use super::super::images::{healing, in_store, sound};
+use super::super::plan::plan_for_work;
 use super::super::planned::PlannedImage;
-use super::super::{Error, foreign, plan};
+use super::super::{Error, foreign};
 use super::boot::{self, Bench, Boot};
 use super::request::{KernelChoice, RunRequest};
 
@@ -244,7 +245,7 @@ fn planned(
     store: &Store,
     reporter: &dyn Reporter,
 ) -> Result<(Boot, Hold), Error> {
-    let plan = plan(settings, store, request.refresh, reporter)?;
+    let plan = plan_for_work(settings, store, request.refresh, reporter)?;
     let there = |image: &&PlannedImage| store.images().get(&image.key).is_some();
     let asked = plan.of(&settings.formats);
     let format = asked.iter().copied().chain(&plan.images).find(there).or(asked.first().copied());

@@ -7,14 +7,17 @@ use fs_err as fs;
 
 use crate::digest::Digest;
 use crate::http::{self, Client, Method};
+use crate::proc::interrupt;
 use crate::report::{Event, Reporter, Stage, Unit};
 
+use super::super::ahead::Ahead;
 use super::super::gpg::{self, Verdict};
 use super::super::growing::Growing;
 use super::super::keys::{self, CHECKSUM_SIGNERS, Keys, RELEASE_SIGNERS};
 use super::super::releases::checksum_of;
 use super::super::{Error, Options, Provenance, Provider, Verified, decompress, download};
 use super::Place;
+use super::passing::feed_tar;
 
 /// What an archive is checked against, had before the archive itself.
 pub(in crate::source) enum Proof {
@@ -28,29 +31,64 @@ pub(in crate::source) enum Proof {
     Signature { file: PathBuf, url: String, keys: Keys },
 }
 
-/// Downloads, and has gpgv read along: the archive is verified a moment after
-/// it is whole. Gives who signed it, if that is clear already.
+/// What was found out of an archive while it came.
+#[derive(Default)]
+pub(super) struct Followed {
+    /// Who signed it, if that is clear already.
+    pub(super) signers: Option<Vec<String>>,
+    /// Its tree, if it is wanted and could be unpacked.
+    pub(super) tree: Option<Ahead>,
+}
+
+/// Downloads, and has gpgv and who wants the tree read along: the archive is
+/// verified and unpacked a moment after it is whole.
 pub(super) fn followed(
     partial: &Path,
+    place: &Place,
     proof: &Proof,
+    ahead: Option<&Path>,
     download: impl FnOnce() -> Result<(), Error>,
-) -> Result<Option<Vec<String>>, Error> {
-    let Proof::Signature { file: signature, keys, .. } = proof else {
-        return download().map(|()| None);
+) -> Result<Followed, Error> {
+    let signed = match proof {
+        Proof::Signature { file, keys, .. } => Some((file, keys)),
+        _ => None,
     };
+    if signed.is_none() && ahead.is_none() {
+        return download().map(|()| Followed::default());
+    }
     let growing = Growing::new(partial);
     let reader = growing.reader();
     std::thread::scope(|scope| {
-        let follower = scope.spawn(move || verdict(&keys.files, signature, || reader, |_| {}));
+        let follower = scope.spawn(move || {
+            let mut tree = None;
+            let mut use_tar = |tar: &mut dyn Read| {
+                // Whatever is wrong with it, unpacking the whole archive says better.
+                tree = ahead.and_then(|folder| Ahead::unpack(tar, &place.name, folder).ok());
+            };
+            let signers = match signed {
+                Some((signature, keys)) => {
+                    match verdict(&keys.files, signature, || reader, use_tar, |_| {}) {
+                        Ok(Ok(Verdict::Good(signers))) => Some(signers),
+                        // Whatever else it is, a check of the whole file says better.
+                        _ => None,
+                    }
+                }
+                None => {
+                    if let Ok((_, mut tar)) = decompress::decoder(reader) {
+                        use_tar(&mut tar);
+                    }
+                    None
+                }
+            };
+            Followed { signers, tree }
+        });
         let downloaded = download();
         drop(growing);
         let followed = follower.join();
         downloaded?;
-        // Whatever else was found, a check of the whole file says better.
-        Ok(match followed {
-            Ok(Ok(Ok(Verdict::Good(signers)))) => Some(signers),
-            _ => None,
-        })
+        // What was not heard out says nothing against the archive.
+        interrupt::requested().map_or(Ok(()), |signal| Err(Error::Interrupted(signal)))?;
+        Ok(followed.unwrap_or_default())
     })
 }
 
@@ -101,6 +139,7 @@ fn read_whole(
         &keys.files,
         signature,
         || file,
+        |_| {},
         |done| {
             let (stage, unit, current) = (Stage::Verify, Unit::Bytes, String::new());
             reporter.event(Event::Progress { stage, done, total: None, unit, current });
@@ -134,46 +173,22 @@ fn not_pinned(url: &str, key: String) -> Error {
 }
 
 /// Has gpgv read the uncompressed tar. What is wrong with the archive is a
-/// result; what is wrong with the program is an error. `progress` is told how
-/// many bytes of the tar have passed.
+/// result; what is wrong with the program is an error. `use_tar` may read it,
+/// too; `progress` is told how many bytes of it have passed.
 fn verdict<R: Read + Send + 'static>(
     keyrings: &[PathBuf],
     signature: &Path,
     archive: impl FnOnce() -> R + Send,
+    use_tar: impl FnOnce(&mut dyn Read) + Send,
     progress: impl FnMut(u64) + Send,
 ) -> Result<Result<Verdict, io::Error>, Error> {
     let mut broken = None;
     let feed = |stdin: &mut dyn Write| {
-        broken = feed_tar(archive(), stdin, progress)?;
+        broken = feed_tar(archive(), stdin, use_tar, progress)?;
         Ok(())
     };
     let verdict = gpg::detached(keyrings, signature, feed)?;
     Ok(broken.map_or(Ok(verdict), Err))
-}
-
-/// Writes the uncompressed tar. What is wrong with the archive is a result;
-/// what is wrong with the program at the other end is an error.
-fn feed_tar(
-    archive: impl Read + Send + 'static,
-    stdin: &mut dyn Write,
-    mut progress: impl FnMut(u64),
-) -> io::Result<Option<io::Error>> {
-    let (_, mut tar) = match decompress::decoder(archive) {
-        Ok(decoder) => decoder,
-        Err(error) => return Ok(Some(error)),
-    };
-    let mut buffer = vec![0; 256 << 10];
-    let mut done = 0;
-    loop {
-        let count = match tar.read(&mut buffer) {
-            Ok(0) => return Ok(None),
-            Ok(count) => count,
-            Err(error) => return Ok(Some(error)),
-        };
-        stdin.write_all(&buffer[..count])?;
-        done += count as u64;
-        progress(done);
-    }
 }
 
 /// Gets what the archive will be checked against: an archive that can't be

@@ -141,6 +141,8 @@ fn remove(item: &Item) -> Result<bool, Error> {
 /// Removes what killed processes left under temporary names, and locks that
 /// nobody holds.
 fn sweep(store: &Store) {
+    // Its locks are those of whole workspaces, which go with them.
+    fsutil::sweep(&store.workspaces());
     let containers = store.containers();
     let folders = [
         store.images().root,
