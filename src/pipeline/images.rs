@@ -100,7 +100,12 @@ fn make(
             threads: Some(settings.jobs),
         },
     };
-    pack_all(store, &tree, images, &packing, reporter)
+    // Nobody is to wait for the disk: it takes what make wrote while we pack.
+    std::thread::scope(|scope| {
+        let recorded = scope.spawn(|| kernel.record(&plan.kernel_key));
+        pack_all(store, &tree, images, &packing, reporter)?;
+        recorded.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
 /// How a tree becomes images.

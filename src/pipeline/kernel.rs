@@ -22,6 +22,17 @@ pub(super) struct Kernel {
 }
 
 impl Kernel {
+    /// Records that the objects are finished, so that the next build with the
+    /// same key finds them.
+    pub(super) fn record(&self, key: &Digest) -> Result<(), Error> {
+        if self.workspace.kernel_key().as_ref() != Some(key) {
+            // make syncs nothing, and the record must not outlive the objects.
+            self.workspace.sync()?;
+            self.workspace.set_kernel_key(Some(key))?;
+        }
+        Ok(())
+    }
+
     /// Paths of this host that no image may hold.
     pub(super) fn forbidden(&self) -> Vec<Vec<u8>> {
         let tools = self.tools.as_deref();
@@ -212,9 +223,6 @@ fn finished(
     if let Some(objects) = counted {
         workspace.set_counted(&shape, objects)?;
     }
-    // make syncs nothing, and the record below must not outlive the objects.
-    workspace.sync()?;
-    workspace.set_kernel_key(Some(&plan.kernel_key))?;
     Ok(artifacts)
 }
 
