@@ -179,11 +179,11 @@ impl Plan {
             if notes.arch.is_some_and(|only| only != arch) {
                 continue;
             }
-            let found = self.request(scene, &effective);
+            let found = self.request(scene, arch, &effective);
             match notes.any {
                 Some(line) => {
                     let block = blocks.entry((effective.layer, line)).or_default();
-                    block.required |= notes.required(self.version());
+                    block.required |= notes.required(self.version(), arch);
                     block.satisfied |= found.is_none();
                     block.findings.extend(found);
                 }
@@ -203,10 +203,10 @@ impl Plan {
         findings
     }
 
-    fn request(&self, scene: Scene<'_>, one: &Effective<'_>) -> Option<Finding> {
+    fn request(&self, scene: Scene<'_>, arch: Arch, one: &Effective<'_>) -> Option<Finding> {
         let request = one.request;
         let gentle = self.is_full() && one.layer == 0;
-        let required = request.notes.required(self.version());
+        let required = request.notes.required(self.version(), arch);
         let severity = match gentle || request.notes.soft || !required {
             true => Severity::Warning,
             false => Severity::Error,

@@ -9,6 +9,7 @@
 //! line     = "" | comment | note | "CONFIG_NAME=" value | "# CONFIG_NAME is not set"
 //! note     = "#:" word { "," word }
 //! word     = "since A.B"    an older series may lack the names
+//!          | "since A.B on NAME"  so it may on this architecture
 //!          | "from A.B"     an older series is not asked at all
 //!          | "until A.B"    this series and newer ones may lack them
 //!          | "arch NAME"    on other architectures nothing is checked
@@ -35,6 +36,8 @@ use crate::settings::{Arch, KernelVersion, Series};
 pub(super) struct Notes {
     pub(super) from: Option<Series>,
     pub(super) since: Option<Series>,
+    /// The same on one architecture, which got the names later.
+    pub(super) since_on: Option<(Series, Arch)>,
     pub(super) until: Option<Series>,
     pub(super) arch: Option<Arch>,
     pub(super) soft: bool,
@@ -49,25 +52,29 @@ impl Notes {
     }
 
     /// Whether the names must exist in this series.
-    pub(super) fn required(&self, version: &KernelVersion) -> bool {
+    pub(super) fn required(&self, version: &KernelVersion, arch: Arch) -> bool {
         let series = version.series();
         self.since.is_none_or(|since| series >= since)
+            && self.since_on.is_none_or(|(since, on)| on != arch || series >= since)
             && self.until.is_none_or(|until| series < until)
     }
 
     fn add(&mut self, note: &str, line: usize) -> Result<(), String> {
         for word in note.split(',') {
-            let mut parts = word.split_whitespace();
-            let said = (parts.next().unwrap_or_default(), parts.next(), parts.next());
-            match said {
-                ("any", None, None) => self.any = Some(line),
-                ("soft", None, None) => self.soft = true,
-                ("from", Some(series), None) => self.from = Some(parse(series)?),
-                ("since", Some(series), None) => self.since = Some(parse(series)?),
-                ("until", Some(series), None) => self.until = Some(parse(series)?),
-                ("arch", Some(arch), None) => self.arch = Some(parse(arch)?),
+            let parts: Vec<_> = word.split_whitespace().collect();
+            match parts[..] {
+                ["any"] => self.any = Some(line),
+                ["soft"] => self.soft = true,
+                ["from", series] => self.from = Some(parse(series)?),
+                ["since", series] => self.since = Some(parse(series)?),
+                ["since", series, "on", arch] => {
+                    self.since_on = Some((parse(series)?, parse(arch)?));
+                }
+                ["until", series] => self.until = Some(parse(series)?),
+                ["arch", arch] => self.arch = Some(parse(arch)?),
                 _ => {
-                    let forms = "from A.B, since A.B, until A.B, arch NAME, any or soft";
+                    let forms =
+                        "from A.B, since A.B, since A.B on NAME, until A.B, arch NAME, any or soft";
                     return Err(format!("'{}' is not a note ({forms})", word.trim()));
                 }
             }
@@ -216,9 +223,20 @@ mod tests {
         assert_eq!(notes(0), Notes::default());
         assert!(notes(1).soft && notes(1) == notes(2));
         assert_eq!((notes(1).any, notes(3).any, notes(4).any), (None, Some(9), Some(9)));
-        let required = |version: &str| notes(1).required(&version.parse().unwrap());
+        let required = |version: &str| notes(1).required(&version.parse().unwrap(), Arch::X86_64);
         assert!(!required("4.9.229") && required("4.10") && required("5.0.21"));
         assert!(!required("5.1-rc1") && !required("6.12.0"));
+    }
+
+    #[test]
+    fn an_architecture_may_have_got_a_name_later() {
+        let text = "#: since 4.4, since 4.10 on arm64\nCONFIG_A=y\n";
+        let fragment = Fragment::parse("f", text).unwrap();
+        let required = |version: &str, arch| {
+            fragment.requests()[0].notes.required(&version.parse().unwrap(), arch)
+        };
+        assert!(required("4.9", Arch::X86_64) && !required("4.9", Arch::Arm64));
+        assert!(required("4.10", Arch::Arm64) && required("6.12", Arch::Arm64));
     }
 
     #[test]
@@ -229,6 +247,8 @@ mod tests {
             ("#: since 4", "f:1: '4' is not a kernel series"),
             ("#: sice 4.4", "f:1: 'sice 4.4' is not a note (from A.B, since A.B"),
             ("#: any thing", "f:1: 'any thing' is not a note"),
+            ("#: since 4.4 on", "f:1: 'since 4.4 on' is not a note"),
+            ("#: since 4.4 on mars", "f:1: 'mars' is not an architecture"),
             ("#:", "f:1: '' is not a note"),
             ("CONFIG_LOCALVERSION=\"-x\"", "f:1: LOCALVERSION is set from the"),
         ] {

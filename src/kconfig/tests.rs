@@ -453,7 +453,8 @@ proptest! {
 
 /// Real trees, where there are some: `S1B_TEST_TREES` is a list of
 /// `VERSION=FOLDER`, separated by colons; `S1B_TEST_FRAGMENT` a file that is
-/// laid on top, `S1B_TEST_FEATURES` those turned on besides the default ones.
+/// laid on top, `S1B_TEST_FEATURES` those turned on besides the default ones,
+/// `S1B_TEST_ARCH` the architecture, with `CROSS_COMPILE` as make has it.
 /// Everything that the base and the features ask must come out.
 #[test]
 fn every_request_comes_out_on_real_trees() {
@@ -464,14 +465,15 @@ fn every_request_comes_out_on_real_trees() {
         .collect();
     let on = std::env::var("S1B_TEST_FEATURES").unwrap_or_default();
     let on: Vec<_> = on.split_whitespace().map(ToOwned::to_owned).collect();
+    let arch = std::env::var("S1B_TEST_ARCH").map_or(Arch::X86_64, |arch| arch.parse().unwrap());
     let mut refused = Vec::new();
     for (version, tree) in list.split(':').filter_map(|one| one.split_once('=')) {
         let version: KernelVersion = version.parse().unwrap();
         let user = find_user_config(tree.as_ref(), &version).unwrap();
         let user = user.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
         let plan = fragments(&version, (&on, &[]), user, extra.clone()).unwrap();
-        let result = olddefconfig(&plan, tree.as_ref());
-        match plan.check(tree.as_ref(), Arch::X86_64, &result) {
+        let result = olddefconfig(&plan, tree.as_ref(), arch);
+        match plan.check(tree.as_ref(), arch, &result) {
             Ok(warnings) if warnings.is_empty() => {}
             Ok(warnings) => refused.extend(warnings.iter().map(|one| format!("{version}: {one}"))),
             Err(error) => refused.push(error.to_string()),
@@ -480,14 +482,13 @@ fn every_request_comes_out_on_real_trees() {
     assert!(refused.is_empty(), "{}", refused.join("\n"));
 }
 
-fn olddefconfig(plan: &Plan, tree: &Path) -> DotConfig {
+fn olddefconfig(plan: &Plan, tree: &Path, arch: Arch) -> DotConfig {
     let build = tempfile::tempdir().unwrap();
     fs::write(build.path().join(".config"), plan.seed("-test")).unwrap();
     let output = format!("O={}", build.path().display());
     let folder = tree.display().to_string();
-    Program::new("make")
-        .args(["-C", &folder, "ARCH=x86_64", &output, "olddefconfig"])
-        .run()
-        .unwrap();
+    let cross = std::env::var("CROSS_COMPILE").unwrap_or_default();
+    let words = [format!("ARCH={}", arch.kernel()), format!("CROSS_COMPILE={cross}")];
+    Program::new("make").args(["-C", &folder, &output, "olddefconfig"]).args(words).run().unwrap();
     DotConfig::load(&build.path().join(".config")).unwrap()
 }
