@@ -56,7 +56,11 @@ pub(super) fn run(global: &Global, asked: &ConfigKernel) -> Result<ExitCode, Err
         }
     };
     if why.is_none() {
-        config.findings.iter().for_each(|finding| reporter.warning(finding));
+        for finding in &config.findings {
+            // Each begins with its severity; to who only looks, all are warnings.
+            let what = finding.split_once(": ").map_or(finding.as_str(), |(_, what)| what);
+            reporter.warning(what);
+        }
     }
     let shown = shown(&config, why.as_ref())?;
     table::print(asked.format, &shown, |_| match &why {

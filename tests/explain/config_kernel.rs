@@ -60,6 +60,12 @@ fn a_configuration_and_its_reasons_are_told_without_touching_what_is_built() {
     let debug_info = depends.iter().find(|term| term["text"] == "DEBUG_INFO").unwrap();
     assert_eq!(debug_info["value"], "n", "the false term is told");
 
+    // What a build would refuse is told once, and the configuration all the same.
+    let (code, text, stderr) = outcome(config(&["--config-item", "CONFIG_GONE_LONG_AGO=y"]));
+    assert!((code, text.lines().count() > 1000) == (0, true), "{stderr}");
+    let told = "\nwarning: GONE_LONG_AGO: asked y, unknown in this tree";
+    assert!(stderr.contains(told), "{stderr}");
+
     let (code, told, _) = outcome(config(&["--why", "BPF_SYSCALL"]));
     assert_eq!(code, 0);
     assert!(told.starts_with("Linux 6.12."), "{told}");
