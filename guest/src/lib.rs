@@ -8,6 +8,7 @@
 pub mod bind;
 pub mod in_root;
 pub mod init;
+mod mounting;
 mod netlink;
 pub mod orders;
 pub mod probe;

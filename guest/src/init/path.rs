@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::mount::{MountFlags, mount, mount_bind, mount_remount};
 
-use crate::in_root;
+use crate::{in_root, mounting};
 
 use super::problem::{Explain, Problem};
 
@@ -46,8 +46,8 @@ pub(super) struct Mounting<'a> {
 /// Mounts on the folder, whatever its path leads to by now.
 pub(super) fn mount_on(folder: &OwnedFd, what: &Mounting<'_>) -> rustix::io::Result<()> {
     rustix::process::fchdir(folder)?;
-    let options = std::ffi::CString::new(what.options).map_err(|_| rustix::io::Errno::INVAL)?;
-    let result = mount(what.source, c".", what.kind, what.flags, Some(options.as_c_str()));
+    let options = mounting::options(what.options)?;
+    let result = mount(what.source, c".", what.kind, what.flags, options.as_deref());
     rustix::process::chdir(c"/").and(result)
 }
 

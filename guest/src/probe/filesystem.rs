@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use rustix::mount::{MountFlags, mount};
 
 use super::{FOLDER, LIST, Tried, disks, said, system};
+use crate::mounting;
 
 /// Those that need no device: options, and what must be there afterwards.
 const PLAIN: [(&str, &str, &str); 15] = [
@@ -80,8 +81,8 @@ pub(super) fn check(name: &str) -> Tried {
 /// and by a file that is written and read again.
 fn put(kind: &str, source: &str, options: &str, inside: &str, writable: bool) -> Tried {
     let flags = if writable || source == kind { MountFlags::empty() } else { MountFlags::RDONLY };
-    let options = std::ffi::CString::new(options).map_err(said("options"))?;
-    mount(source, PLACE, kind, flags, Some(options.as_c_str())).map_err(said("mount"))?;
+    let options = mounting::options(options).map_err(said("options"))?;
+    mount(source, PLACE, kind, flags, options.as_deref()).map_err(said("mount"))?;
     if mounted(PLACE).as_deref() != Some(kind) {
         return Err("mount(2) succeeded, and /proc/self/mountinfo does not have it".to_owned());
     }
