@@ -15,7 +15,7 @@ fn each_format_boots_from_wherever_it_lies() {
         skopeo --insecure-policy copy -q oci:$oci oci-archive:archive.tar
         "$S1B" images export "$(sed -n 's/.*linux-[0-9.]* with id //p' built | tail -1)" files.tar.gz >&2
         for image in aci-files/*.aci $oci $dir archive.tar files.tar.gz; do
-            "$S1B" -q run --stage1-path $image -- sh -c '
+            "$S1B" -q run --kernel ./$image -- sh -c '
                 uname -r; test -f /lib/modules/$(uname -r)/build/Makefile && echo headers'
         done"#
     ));

@@ -11,13 +11,13 @@ use stage1_builder::settings::Series;
 /// Debian's own: the module belongs to no other Python.
 const PYTHON: &str = "/usr/bin/python3";
 
-/// Compiles the file in argv[1] and says how many instructions its function
-/// `program` has. The name is none that bcc attaches by itself and there is
+/// Compiles the file in argv[1], with the arguments behind it, and says how
+/// many instructions its function `program` has. The name is none that bcc attaches by itself and there is
 /// no map, so that nothing is loaded: no rights are needed, and the running
 /// kernel plays no part.
 const COMPILE: &str = "import sys; from bcc import BPF\n\
                        text = open(sys.argv[1]).read()\n\
-                       print(len(BPF(text=text).dump_func('program')) // 8)";
+                       print(len(BPF(text=text, cflags=sys.argv[2:]).dump_func('program')) // 8)";
 
 const FIELDS: &str = r"
 #include <linux/sched.h>
@@ -63,6 +63,10 @@ int program(struct pt_regs *context, struct sock *sock)
 /// with any headers.
 const SOCKETS_UNTIL: Series = Series { major: 6, minor: 1 };
 
+/// From here on the kernel compiles itself with `-fms-extensions` (its structs
+/// have unnamed members of a named type), and so must bcc, which does not yet.
+const DIALECT_SINCE: Series = Series { major: 6, minor: 19 };
+
 /// Why bcc can't be used on this host.
 pub(crate) fn lacks_bcc() -> Option<String> {
     let import = Program::new(PYTHON).args(["-c", "import bcc"]).run();
@@ -76,10 +80,11 @@ pub(crate) fn compiles(modules: &Path, release: &str, folder: &Path) {
     if series(release) <= SOCKETS_UNTIL {
         programs.push(("sockets", SOCKETS));
     }
+    let dialect = (series(release) >= DIALECT_SINCE).then_some("-fms-extensions");
     let compile = |release: &str, text: &str| {
         let path = folder.join("program.c");
         fs::write(&path, format!("#define S1B_RELEASE \"{release}\"\n{text}")).unwrap();
-        compile(&path, &modules.join("source"))
+        compile(&path, dialect, &modules.join("source"))
     };
     for (name, text) in programs {
         let instructions = compile(release, text);
@@ -96,8 +101,8 @@ fn series(release: &str) -> Series {
     numbers.join(".").parse().unwrap()
 }
 
-fn compile(program: &Path, headers: &Path) -> Result<u64, String> {
-    let python = Program::new(PYTHON).args(["-c", COMPILE]).arg(program);
+fn compile(program: &Path, dialect: Option<&str>, headers: &Path) -> Result<u64, String> {
+    let python = Program::new(PYTHON).args(["-c", COMPILE]).arg(program).args(dialect);
     let output = python.env("BCC_KERNEL_SOURCE", headers).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if output.status.success() { said.parse().map_err(|_| said) } else { Err(output.stderr) }

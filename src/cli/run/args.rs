@@ -21,7 +21,7 @@ pub(crate) struct Run {
     #[arg(last = true, value_name = "COMMAND")]
     pub(super) command: Vec<OsString>,
 
-    /// The kernel: X.Y, X.Y.Z, stable (built first if it is not in the store), debian:X.Y (Debian's own), or a file: bzImage, vmlinux, arm64's Image
+    /// The kernel: X.Y, X.Y.Z, stable (built first if it is not in the store), debian:X.Y (Debian's own), or a file: bzImage, vmlinux, arm64's Image, an image (as --stage1-path)
     #[arg(long, value_name = "VERSION|debian:VERSION|FILE", help_heading = "Kernel")]
     pub(super) kernel: Option<String>,
     /// The image in the store that fits best: NAME[:VERSION][,LABEL=VALUE...]

@@ -108,12 +108,21 @@ fn kernel(run: &Run) -> Result<(KernelChoice, Option<String>), Error> {
         return Ok((KernelChoice::Settings, Some(text.clone())));
     }
     if text.contains('/') || Path::new(text).exists() {
-        return Ok((KernelChoice::File(PathBuf::from(text)), None));
+        let path = PathBuf::from(text);
+        let kernel = if is_image(&path) { KernelChoice::Image } else { KernelChoice::File };
+        return Ok((kernel(path), None));
     }
     Err(Error::Usage {
         problem: format!("--kernel={text}: neither a version nor a file"),
         hint: "--kernel=6.12, --kernel=4.9.229, --kernel=debian:6.1, --kernel=./bzImage".to_owned(),
     })
+}
+
+/// Whether a path is an image's with a kernel in it, and not a kernel's own: a
+/// folder's, or that of an archive.
+fn is_image(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.is_dir() || name.ends_with(".aci") || name.contains(".tar")
 }
 
 /// `NAME[:VERSION][,LABEL=VALUE...]` as appc writes it; the version is a label.
