@@ -37,7 +37,7 @@ pub(super) struct Notes {
     pub(super) from: Option<Series>,
     pub(super) since: Option<Series>,
     /// The same on one architecture, which got the names later.
-    pub(super) since_on: Option<(Series, Arch)>,
+    pub(super) since_on: Vec<(Series, Arch)>,
     pub(super) until: Option<Series>,
     pub(super) arch: Option<Arch>,
     pub(super) soft: bool,
@@ -55,7 +55,7 @@ impl Notes {
     pub(super) fn required(&self, version: &KernelVersion, arch: Arch) -> bool {
         let series = version.series();
         self.since.is_none_or(|since| series >= since)
-            && self.since_on.is_none_or(|(since, on)| on != arch || series >= since)
+            && self.since_on.iter().all(|(since, on)| *on != arch || series >= *since)
             && self.until.is_none_or(|until| series < until)
     }
 
@@ -68,7 +68,7 @@ impl Notes {
                 ["from", series] => self.from = Some(parse(series)?),
                 ["since", series] => self.since = Some(parse(series)?),
                 ["since", series, "on", arch] => {
-                    self.since_on = Some((parse(series)?, parse(arch)?));
+                    self.since_on.push((parse(series)?, parse(arch)?));
                 }
                 ["until", series] => self.until = Some(parse(series)?),
                 ["arch", arch] => self.arch = Some(parse(arch)?),
@@ -230,12 +230,13 @@ mod tests {
 
     #[test]
     fn an_architecture_may_have_got_a_name_later() {
-        let text = "#: since 4.4, since 4.10 on arm64\nCONFIG_A=y\n";
+        let text = "#: since 4.5 on x86_64, since 4.10 on arm64\nCONFIG_A=y\n";
         let fragment = Fragment::parse("f", text).unwrap();
         let required = |version: &str, arch| {
             fragment.requests()[0].notes.required(&version.parse().unwrap(), arch)
         };
         assert!(required("4.9", Arch::X86_64) && !required("4.9", Arch::Arm64));
+        assert!(!required("4.4", Arch::X86_64));
         assert!(required("4.10", Arch::Arm64) && required("6.12", Arch::Arm64));
     }
 

@@ -172,6 +172,7 @@ fn unpacked(
 ) -> Result<SourceStamp, Error> {
     let digest = plan.source.digest();
     if let Some(stamp) = workspace.source().filter(|stamp| stamp.digest == *digest) {
+        plan.source.forget_ahead();
         return Ok(stamp);
     }
     workspace.clear()?;

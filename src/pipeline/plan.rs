@@ -3,7 +3,7 @@ use std::path::Path;
 use crate::compile::{self, Toolchain, Wanted};
 use crate::content;
 use crate::digest::Digest;
-use crate::fsutil::Hold;
+use crate::fsutil::{self, Hold};
 use crate::kconfig;
 use crate::report::Reporter;
 use crate::settings::{
@@ -112,6 +112,10 @@ fn planning(
     let of_stage1 = settings.formats.contains(&Format::Aci);
     content::check(settings.upstream, of_stage1.then_some(settings.arch))?;
     let places = Places::new(settings, store);
+    if let Some(folder) = ahead {
+        // What a killed run unpacked: nobody else may come by to remove it.
+        fsutil::sweep(folder);
+    }
     let options = source::Options { ahead, ..places.options(settings, refresh) };
     let resolved = source::resolve(request(settings), &options, reporter)?;
     let version = resolved.version;

@@ -4,15 +4,21 @@
 //! name, where nobody looks; of an archive that turns out to be altered it is
 //! removed unseen.
 
+use std::cell::Cell;
 use std::io::Read;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fs_err as fs;
 
+use super::budget::Budget;
 use super::unpack::{UnpackError, Unpacked, unpack};
 use crate::fsutil::{AtomicFolder, parent, sync_dir};
 use crate::report::Silent;
+
+/// Bytes of a tar that are unpacked before it is known who made it: twice what
+/// the largest kernel has.
+const MOST: u64 = 4 << 30;
 
 /// The tree's name in its temporary folder.
 const NAME: &str = "linux";
@@ -37,6 +43,8 @@ impl Ahead {
     pub(super) fn unpack(tar: impl Read, name: &str, within: &Path) -> Result<Self, UnpackError> {
         let folder =
             AtomicFolder::create(within).map_err(|source| UnpackError::Write { source })?;
+        let left = Cell::new(MOST);
+        let tar = Budget::new(tar, &left, "larger than any kernel's source");
         let unpacked = unpack(tar, name, &folder.path().join(NAME), &Silent)?;
         Ok(Self(Arc::new(Mutex::new(Some(Waiting { folder, unpacked })))))
     }
@@ -54,6 +62,11 @@ impl Ahead {
         // If that fails, so does the record that the tree is whole, beside it.
         _ = sync_dir(parent(at));
         Some(unpacked)
+    }
+
+    /// Removes the tree, if it was not placed.
+    pub(super) fn discard(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
@@ -102,6 +115,10 @@ mod tests {
         assert_eq!(names(folder.path()), 2);
         drop(ahead);
         assert_eq!(names(folder.path()), 1);
+        let ahead = Ahead::unpack(&tar[..], "linux-1.tar", folder.path()).unwrap();
+        ahead.discard();
+        assert_eq!(names(folder.path()), 1);
+        assert_eq!(ahead.place(&folder.path().join("other")), None);
     }
 
     #[test]

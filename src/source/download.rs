@@ -105,9 +105,14 @@ fn transient(error: &Error) -> bool {
 fn hopeless(error: &Error) -> bool {
     match error {
         Error::NotAnArchive { .. } => true,
-        Error::Io(error) => error.kind() == std::io::ErrorKind::StorageFull,
-        _ => false,
+        other => is_full(other),
     }
+}
+
+/// Whether there is no room for the file, or none for its owner.
+pub(super) fn is_full(error: &Error) -> bool {
+    use std::io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error, Error::Io(error) if [StorageFull, QuotaExceeded].contains(&error.kind()))
 }
 
 fn attempt(

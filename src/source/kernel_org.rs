@@ -19,7 +19,7 @@ use crate::report::{Reporter, Stage, text};
 use crate::settings::{KernelRequest, KernelVersion, Series};
 
 use super::ahead::Ahead;
-use super::download::{discard, download, forget};
+use super::download::{discard, download, forget, is_full};
 use super::releases::{Listed, Releases, newest_named};
 use super::{Archive, Error, Options, Provenance, Provider, record};
 use crate::http::{self, Client, Method};
@@ -279,10 +279,6 @@ pub(super) fn acquire(
         discard(&partial)?;
     }
     Err(Error::Altered { archive: place.url.clone(), reason: altered })
-}
-
-fn is_full(error: &Error) -> bool {
-    matches!(error, Error::Io(error) if error.kind() == std::io::ErrorKind::StorageFull)
 }
 
 fn commit(partial: &Path, path: &Path, provenance: Provenance) -> Result<Provenance, Error> {

@@ -46,6 +46,7 @@
 
 mod ahead;
 mod answer;
+mod budget;
 mod crosstool;
 mod debian;
 pub mod decompress;
@@ -284,6 +285,14 @@ pub enum Source {
 }
 
 impl Source {
+    /// Removes what was unpacked of it while it came: who has a tree already
+    /// has no use for another, which may be as large as all that a build needs.
+    pub fn forget_ahead(&self) {
+        if let Self::Tarball(Archive { ahead: Some(ahead), .. }) = self {
+            ahead.discard();
+        }
+    }
+
     /// Which kernel it is.
     #[must_use]
     pub fn version(&self) -> KernelVersion {
@@ -479,6 +488,7 @@ pub fn unpack_source(
                 reporter.finished(Stage::Unpack, format!("{files} files, while they came"));
                 return Ok(unpacked);
             }
+            source.forget_ahead();
             let read = |source| UnpackError::Read { archive: name.clone(), source };
             let file = fs_err::File::open(&archive.path).map_err(read)?.into_parts().0;
             let (_, reader) = decompress::reader(file).map_err(read)?;

@@ -11,6 +11,7 @@
 //! and so are hard links in a kernel's archive; it has none of them. Those of a
 //! toolchain's archive lead to files that stand before them.
 
+use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
@@ -22,6 +23,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use fs_err as fs;
 use fs_err::os::unix::fs::OpenOptionsExt;
 
+use super::budget::Budget;
 use super::tree::{Links, PROGRESS_STEP, WRITERS, path_from, relative_path};
 use crate::fsutil::{parent, remove_all, sync_dir};
 use crate::proc::interrupt;
@@ -35,6 +37,12 @@ use layout::{Class, Layout, why_not};
 const BATCH: usize = 1 << 20;
 /// Batches under way; bounds the memory.
 const QUEUE: usize = 8;
+/// Bytes that may stand between the contents of two files: their headers, and
+/// names and their like that are too long for one. They are read to memory.
+const HEADERS: u64 = 1 << 20;
+/// The longest path that Linux takes (`PATH_MAX`). Every folder of a path is
+/// remembered.
+const LONGEST: usize = 4096;
 /// A file larger than this is written as it is read, not held in memory.
 const LARGE: u64 = 4 << 20;
 
@@ -296,13 +304,17 @@ struct Whole {
 
 impl Reading<'_> {
     fn all(mut self, archive: impl Read) -> Result<Whole, UnpackError> {
-        let mut archive = tar::Archive::new(archive);
-        let entries = archive.entries().map_err(|source| self.read_error(source))?;
-        for entry in entries {
+        let left = Cell::new(HEADERS);
+        let mut archive = tar::Archive::new(Budget::new(archive, &left, "headers without an end"));
+        let mut entries = archive.entries().map_err(|source| self.read_error(source))?;
+        while let Some(entry) = entries.next() {
             check_interrupt()?;
             let entry = entry.map_err(|source| self.read_error(source))?;
+            left.set(u64::MAX);
             self.entry(entry)?;
+            left.set(HEADERS);
         }
+        left.set(u64::MAX);
         // To the end, where compressed formats keep their checksums.
         io::copy(&mut archive.into_inner(), &mut io::sink())
             .map_err(|source| self.read_error(source))?;
@@ -325,6 +337,9 @@ impl Reading<'_> {
         }
         let raw = entry.path_bytes().into_owned();
         let refused = |why| UnpackError::refused(self.name, OsStr::new(&path_from(&raw)), why);
+        if raw.len() > LONGEST {
+            return Err(UnpackError::refused(self.name, OsStr::new("…"), "its name is too long"));
+        }
         let class = match kind {
             kind if kind.is_dir() => Class::Folder,
             // In archives of before POSIX a name with a slash at its end is a folder.

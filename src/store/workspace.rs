@@ -120,7 +120,8 @@ impl Workspace {
     /// When something can't be removed.
     pub fn clear(&self) -> Result<(), Error> {
         let doing = || Error::io("can't clear a workspace");
-        for name in ["source.json", "kernel.json", "linux", "pristine"] {
+        // The fourth is of an unpacking that was killed.
+        for name in ["source.json", "kernel.json", "linux", ".linux.unpacking", "pristine"] {
             fsutil::remove_all(&self.root.join(name)).map_err(doing())?;
         }
         Ok(())

@@ -196,6 +196,20 @@ fn what_a_killed_run_left_goes_and_what_is_there_stays() {
 }
 
 #[test]
+fn what_an_archive_has_us_remember_is_bounded() {
+    let named = |name: &str| entry(Kind::GNULongName, "././@LongLink", "", 0, name.as_bytes());
+    let deep = named(&format!("l/{}f\0", "a/".repeat(2048)));
+    assert!(refused(&[file("l/Makefile"), deep, file("l/f")]).contains("its name is too long"));
+    let endless = named(&"x".repeat(2 << 20));
+    let error = unpacked(&archive(&[file("l/Makefile"), endless, file("l/f")])).unwrap_err();
+    assert_eq!(error.fault(), Fault::Archive);
+    assert!(text::chain(&error).contains("headers without an end"), "{error:?}");
+    // As many as one likes, one after the other.
+    let many = (0..3).flat_map(|n| [named(&format!("l/{n}\0")), file("l/f")]);
+    unpacked(&archive(&[vec![file("l/Makefile")], many.collect()].concat())).unwrap();
+}
+
+#[test]
 fn an_error_of_a_writer_ends_the_reading() {
     let folder = tempfile::tempdir().unwrap();
     let long = "x".repeat(90);
