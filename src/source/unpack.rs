@@ -306,8 +306,8 @@ impl Reading<'_> {
     fn all(mut self, archive: impl Read) -> Result<Whole, UnpackError> {
         let left = Cell::new(HEADERS);
         let mut archive = tar::Archive::new(Budget::new(archive, &left, "headers without an end"));
-        let mut entries = archive.entries().map_err(|source| self.read_error(source))?;
-        while let Some(entry) = entries.next() {
+        let entries = archive.entries().map_err(|source| self.read_error(source))?;
+        for entry in entries {
             check_interrupt()?;
             let entry = entry.map_err(|source| self.read_error(source))?;
             left.set(u64::MAX);
