@@ -4,7 +4,7 @@ use super::bench::Bench;
 
 /// In the guest. Nothing is said where a check holds.
 const WORK: &str = r#"
-import ctypes, errno, mmap, os, stat, subprocess, sys
+import ctypes, errno, mmap, os, stat, subprocess, sys, time
 os.chdir('/data')
 def check(name, found, wanted):
     if found != wanted:
@@ -68,6 +68,11 @@ found = os.stat('/data/below')
 check('empty', (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid), (0o1770, 5, 6))
 open('/data/below/in-memory', 'w').write('x')
 check('the same memory', open('/mnt/in-memory').read(), 'x')
+ages = []
+for _ in range(20):
+    open('dated', 'w').write('by the host')
+    ages.append(time.time_ns() - os.stat('dated').st_mtime_ns)
+check('of the past', [age for age in ages if not 0 <= age < 5_000_000_000], [])
 os.sync()
 print('worked')
 "#;

@@ -27,6 +27,7 @@ mod terminal;
 mod users;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::orders::{self, Orders};
 use crate::wire::{self, Kind};
@@ -69,10 +70,11 @@ fn ready() -> Result<Orders, Problem> {
 }
 
 fn run(orders: Result<Orders, Problem>, control: &Arc<Control>) -> Result<(), Problem> {
+    let asked = Instant::now();
     control.send(Kind::Hello, rustix::system::uname().release().to_bytes());
     let orders = orders?;
     root::enter(&orders)?;
-    clock::set(control)?;
+    clock::set(control, asked)?;
     let streams = streams::Ports::open(orders.command.terminal.is_some())?;
     command::run(&orders.command, streams, control)
 }
