@@ -23,6 +23,16 @@ pub struct Series {
     pub minor: u32,
 }
 
+impl Series {
+    /// That of a release as `uname -r` says it, such as `6.1.0-56-amd64`;
+    /// `None` where none is in it.
+    #[must_use]
+    pub fn of_release(release: &str) -> Option<Self> {
+        let mut numbers = release.split(['.', '-', '+']).map_while(|part| part.parse().ok());
+        Some(Self { major: numbers.next()?, minor: numbers.next()? })
+    }
+}
+
 impl fmt::Display for Series {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.major, self.minor)
@@ -290,6 +300,19 @@ mod tests {
             assert_eq!(version.release(), release);
             assert_eq!(version.tarball(), tarball);
         }
+    }
+
+    #[test]
+    fn the_series_is_in_every_kind_of_release() {
+        for (release, major, minor) in [
+            ("6.12.117-kinvolk-v1", 6, 12),
+            ("6.1.0-56-amd64", 6, 1),
+            ("6.13.0-rc4+", 6, 13),
+            ("4.4.178", 4, 4),
+        ] {
+            assert_eq!(Series::of_release(release), Some(Series { major, minor }), "{release}");
+        }
+        assert_eq!(Series::of_release("next-20260101"), None);
     }
 
     #[test]

@@ -129,14 +129,18 @@ impl UnpackError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Read { .. } => Some("the archive is damaged: remove it, to fetch it anew".into()),
-            Self::Write { source } if source.kind() == io::ErrorKind::StorageFull => Some(
-                "a kernel's tree needs up to 2 GB: free some space, or set S1B_CACHE_DIR".into(),
-            ),
-            Self::Write { source } if source.kind() == io::ErrorKind::AlreadyExists => Some(
-                "kernel trees need a file system that tells upper from lower case: \
-                 set S1B_CACHE_DIR to a folder on one"
-                    .into(),
-            ),
+            Self::Write { source } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(
+                    "a kernel's tree needs up to 2 GB: free some space, or set S1B_CACHE_DIR"
+                        .into(),
+                ),
+                io::ErrorKind::AlreadyExists => Some(
+                    "kernel trees need a file system that tells upper from lower case: \
+                     set S1B_CACHE_DIR to a folder on one"
+                        .into(),
+                ),
+                _ => None,
+            },
             _ => None,
         }
     }

@@ -8,7 +8,7 @@ use super::accel::Accel;
 use super::machine::{Disk, Machine, MachineKind, Share, Via};
 use super::parameters::parameters;
 use super::shares;
-use crate::settings::Arch;
+use crate::settings::{Arch, Series};
 
 /// What is outside of the machine: where the initramfs lies, and what its
 /// serial ports lead to.
@@ -99,13 +99,23 @@ fn board(machine: &Machine) -> &'static str {
 /// kernel copies by `rep movsb`, which TCG carries out byte by byte; arm64's
 /// pointers are signed by a cipher of QEMU's own, not by the costly one of the
 /// architecture.
+///
+/// Kernels of arm64 before 5.12 stop at once, and say nothing, on a processor
+/// that knows addresses of 52 bits with small pages, as that of QEMU 7.0 does
+/// (`arch/arm64/kernel/head.S`, 26f55386f964); some before 4.19 on one that
+/// knows them with large pages. They get one that is as old as they are.
 fn processor(machine: &Machine) -> &'static str {
+    let series = machine.kernel.release.as_deref().and_then(Series::of_release);
     match (machine.accel, machine.kind.arch()) {
         (Accel::Kvm, _) => "host",
         (Accel::Tcg, Arch::X86_64) => "max,-erms,-fsrm",
+        (Accel::Tcg, Arch::Arm64) if series.is_some_and(|series| series < WIDE) => "cortex-a72",
         (Accel::Tcg, Arch::Arm64) => "max,pauth-impdef=on",
     }
 }
+
+/// From where on kernels know that a processor may know wider addresses.
+const WIDE: Series = Series { major: 5, minor: 12 };
 
 /// How devices are plugged in: the end of a virtio device's name.
 fn bus(kind: MachineKind) -> &'static str {
@@ -298,6 +308,14 @@ mod tests {
         let line = typed(&Machine { kind: MachineKind::Virt, ..machine() });
         assert!(line.contains("-machine virt,gic-version=3 -accel tcg"), "{line}");
         assert!(line.contains("-cpu max,pauth-impdef=on"), "{line}");
+        for (release, processor) in [
+            ("5.10.198-kinvolk-v1", "-cpu cortex-a72"),
+            ("5.12.0-kinvolk-v1", "-cpu max,pauth-impdef=on"),
+        ] {
+            let kernel = Kernel { release: Some(release.into()), ..machine().kernel };
+            let line = typed(&Machine { kind: MachineKind::Virt, kernel, ..machine() });
+            assert!(line.contains(processor), "{line}");
+        }
         assert!(line.contains("virtio-9p-pci") && line.contains("earlycon console=hvc0"), "{line}");
         let pc = ["ttyS0", "earlyprintk", "no_timer_check"];
         assert!(pc.iter().all(|word| !line.contains(word)), "{line}");

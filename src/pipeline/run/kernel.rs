@@ -8,7 +8,7 @@ use crate::container::KernelImage;
 use crate::content;
 use crate::fsutil::Hold;
 use crate::report::{Fault, Reporter};
-use crate::settings::{Arch, Format, KernelVersion, Settings};
+use crate::settings::{Arch, Format, KernelVersion, Series, Settings};
 use crate::store::{self, Found, Store};
 use crate::vm;
 
@@ -105,8 +105,7 @@ fn check_arch(kernel: &Path, wanted: Arch) -> Result<(), Error> {
 
 /// Ours do from the series on that has it (`fs/fuse/virtio_fs.c`, a62a8ef9d97d).
 fn knows_virtiofs(release: &str) -> bool {
-    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
-    (numbers.next(), numbers.next()) >= (Some(5), Some(4))
+    Series::of_release(release) >= Some(Series { major: 5, minor: 4 })
 }
 
 /// The kernel of an image that is not in the store.
