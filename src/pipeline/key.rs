@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::compile::{Toolchain, fixes};
+use crate::compile::Toolchain;
 use crate::content;
 use crate::digest::Digest;
 use crate::kconfig;
@@ -21,9 +21,8 @@ pub struct KernelKey<'a> {
     pub patches: Vec<(&'a str, &'a Digest)>,
     /// Every layer of the configuration.
     pub config: &'a kconfig::Plan,
-    /// All that could be applied to an old source, and what of it the tools
-    /// call for.
-    pub fixes: fixes::Identity,
+    /// Name and digest of each fix that the tools call for, in order.
+    pub fixes: Vec<(String, Digest)>,
     /// The compiler, linker and further tools.
     pub toolchain: &'a Toolchain,
     /// What follows the version in `uname -r`.

@@ -30,7 +30,8 @@ pub enum Confirmed {
     No,
 }
 
-/// One cure. Serialised, it is what reaches the output.
+/// One cure. Serialised, it is what decides over a tree whose tools call for
+/// it, and what reaches the output.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fix {
@@ -40,7 +41,6 @@ pub struct Fix {
     #[serde(skip_serializing)]
     pub why: String,
     /// The commit that mended the kernel itself, if it is known for sure.
-    #[serde(skip_serializing)]
     pub upstream: Option<String>,
     /// The first mainline release that has that commit.
     #[serde(skip_serializing)]
@@ -56,7 +56,6 @@ pub struct Fix {
     arch: Vec<String>,
     #[serde(default, skip_serializing)]
     tools: Vec<Condition>,
-    #[serde(skip_serializing)]
     probes: Vec<Probe>,
     /// Words to add to make variables.
     #[serde(default)]
@@ -159,27 +158,24 @@ fn series<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Series>, D
     text.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
-/// What a build's key holds of the fixes: everything in the table and its
-/// patches, and which of them these tools call for. Which of those a source
-/// needs, the source's own digest decides.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Identity {
-    table: Digest,
-    called_for: Vec<String>,
-}
-
-/// The identity of the fixes with these tools.
+/// What a build's key holds of the fixes: the name and the digest of each that
+/// these tools call for, in the table's order. Which of them a source needs,
+/// the source's own digest decides.
 ///
 /// # Errors
 /// When the table that this program carries is damaged.
-pub fn identity(toolchain: &Toolchain, arch: Arch) -> Result<Identity, Error> {
-    let patches = PATCHES.iter().flat_map(|(name, text)| [*name, *text]);
-    let all: Vec<&str> = std::iter::once(TABLE).chain(patches).collect();
+pub fn identity(toolchain: &Toolchain, arch: Arch) -> Result<Vec<(String, Digest)>, Error> {
     let called_for = table()?.into_iter().filter(|fix| fix.called_for(toolchain, arch));
-    Ok(Identity {
-        table: Digest::sha256(all.join("\0").as_bytes()),
-        called_for: called_for.map(|fix| fix.id).collect(),
-    })
+    called_for.map(|fix| Ok((fix.id.clone(), digest(&fix)?))).collect()
+}
+
+/// The digest of what a fix asks and does, its patches' texts included.
+fn digest(fix: &Fix) -> Result<Digest, Error> {
+    let own =
+        serde_json::to_string(fix).map_err(|error| Error::Fixes { text: error.to_string() })?;
+    let patches = fix.patches.iter().filter_map(|name| patch(name));
+    let all: Vec<&str> = std::iter::once(own.as_str()).chain(patches).collect();
+    Ok(Digest::sha256(all.join("\0").as_bytes()))
 }
 
 /// The text of a patch that a fix names.
@@ -287,10 +283,46 @@ mod tests {
     }
 
     #[test]
-    fn what_reaches_the_output_is_in_the_key_and_nothing_else() {
-        let fix = table().unwrap().remove(0);
-        let key = serde_json::to_string(&fix).unwrap();
-        assert!(key.contains("CFLAGS_REMOVE_elfcore.o") && !key.contains("probes"), "{key}");
+    fn what_decides_and_what_reaches_the_output_is_in_the_key_and_nothing_else() {
+        let named = |id: &str| table().unwrap().into_iter().find(|fix| fix.id == id).unwrap();
+        let fix = named("elfcore-recordmcount");
+        let of = |change: &dyn Fn(&mut Fix)| {
+            let mut fix = fix.clone();
+            change(&mut fix);
+            digest(&fix).unwrap()
+        };
+        let as_it_is = digest(&fix).unwrap();
+        for told in [
+            of(&|fix| fix.why.push('!')),
+            of(&|fix| fix.confirmed = Confirmed::No),
+            of(&|fix| fix.released = None),
+            of(&|fix| fix.begins = Some("4.5".parse().unwrap())),
+        ] {
+            assert_eq!(told, as_it_is);
+        }
+        for done in [
+            of(&|fix| fix.upstream = None),
+            of(&|fix| fix.probes.clear()),
+            of(&|fix| fix.make.clear()),
+            of(&|fix| fix.config.push("CONFIG_X=y".to_owned())),
+            of(&|fix| fix.pahole.push("--x".to_owned())),
+            of(&|fix| fix.patches.push("plt32-relocs.patch".to_owned())),
+        ] {
+            assert_ne!(done, as_it_is);
+        }
+    }
+
+    #[test]
+    fn a_key_has_the_fixes_that_the_tools_call_for() {
+        let ids = |toolchain: &Toolchain, arch| -> Vec<String> {
+            identity(toolchain, arch).unwrap().into_iter().map(|(id, _)| id).collect()
+        };
+        let mut old = a_toolchain();
+        old.linker.version = "2.35.2".parse().unwrap();
+        let elfcore = "elfcore-recordmcount".to_owned();
+        assert!(ids(&a_toolchain(), Arch::X86_64).contains(&elfcore));
+        assert!(!ids(&a_toolchain(), Arch::Arm64).contains(&elfcore));
+        assert!(!ids(&old, Arch::X86_64).contains(&elfcore));
     }
 
     #[test]

@@ -1,18 +1,18 @@
 use regex::Regex;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::compile::Error;
 use crate::source::Pristine;
 
 /// A question to one file of the source.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "Raw")]
 pub(super) struct Probe {
     file: String,
     question: Question,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 enum Question {
     Exists(bool),
     Contains(String),
