@@ -5,6 +5,7 @@
 //! single folder that distributions ship, too. Hidden files, `.cmd` files and
 //! objects stay out: they hold paths of the machine that built them.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -14,6 +15,7 @@ use walkdir::WalkDir;
 use super::rootfs::{Rootfs, text};
 use super::{Error, host_tools};
 use crate::compile::KernelArtifacts;
+use crate::settings::Arch;
 
 /// Folders of `scripts/` that only serve work on the kernel itself.
 /// `scripts/dtc` also holds symlinks to other architectures, not shipped.
@@ -42,6 +44,11 @@ pub(super) fn add_source(
     from_tree.files_beside(&arch, |name| name.starts_with("Makefile") || name == "Kbuild")?;
     from_tree.file("Makefile")?;
     from_tree.file_if_present("Kbuild")?;
+    if artifacts.arch == Arch::Arm64 {
+        for path in borrowed(&artifacts.tree.join(&arch_include))? {
+            from_tree.file(&path)?;
+        }
+    }
 
     let mut from_build = Copier { from: &artifacts.build, to, rootfs };
     from_build.folder("include/generated", |_| true)?;
@@ -57,6 +64,27 @@ pub(super) fn add_source(
     add_symbol_versions(artifacts, to, rootfs)?;
     // Users' scripts name `source/include/arch/<arch>/include`.
     rootfs.insert_symlink(&format!("{to}/include/arch"), "../arch")
+}
+
+/// The headers of another architecture that those of one name: those of arm64
+/// took some of arm's by `#include <../../arm/include/asm/opcodes.h>` (seen in
+/// 4.4 and 4.9, no longer in 4.14). As paths in the source.
+fn borrowed(arch_include: &Path) -> Result<BTreeSet<String>, Error> {
+    let mut paths = BTreeSet::new();
+    for entry in WalkDir::new(arch_include) {
+        let entry = entry.map_err(|error| Error::Read(error.into()))?;
+        if entry.file_type().is_file() {
+            let header = fs::read(entry.path()).map_err(Error::Read)?;
+            paths.extend(String::from_utf8_lossy(&header).lines().filter_map(of_another));
+        }
+    }
+    Ok(paths)
+}
+
+fn of_another(line: &str) -> Option<String> {
+    let named = line.strip_prefix('#')?.trim_start().strip_prefix("include")?.trim_start();
+    let path = named.strip_prefix("<../../")?.split_once('>')?.0;
+    Some(format!("arch/{path}"))
 }
 
 /// Adds the API headers, as `headers_install` left them, at `to`.
@@ -168,6 +196,20 @@ fn stays_out(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn headers_of_another_architecture_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let include = folder.path().join("arch/arm64/include");
+        fs::create_dir_all(include.join("asm/xen")).unwrap();
+        fs::write(include.join("asm/io.h"), "#include <asm/page.h>\n// <../../x>\n").unwrap();
+        fs::write(include.join("asm/opcodes.h"), "#include <../../arm/include/asm/opcodes.h>\n")
+            .unwrap();
+        fs::write(include.join("asm/xen/page.h"), "# include <../../arm/include/asm/xen/page.h>\n")
+            .unwrap();
+        let found: Vec<_> = borrowed(&include).unwrap().into_iter().collect();
+        assert_eq!(found, ["arch/arm/include/asm/opcodes.h", "arch/arm/include/asm/xen/page.h"]);
+    }
 
     #[test]
     fn what_holds_build_paths_stays_out() {
