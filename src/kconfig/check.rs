@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
 
 use super::dotconfig::Value;
 use super::eval::Scene;
@@ -152,23 +151,21 @@ impl Plan {
     /// every case.
     ///
     /// # Errors
-    /// [`Error::Refused`] with all findings if one of them is an error;
-    /// [`Error::Read`] when there is no tree.
+    /// [`Error::Refused`] with all findings if one of them is an error.
     pub fn check(
         &self,
-        tree: &Path,
+        tree: &Tree,
         arch: Arch,
         result: &DotConfig,
     ) -> Result<Vec<Finding>, Error> {
-        let findings = self.findings(&Tree::read(tree, arch)?, arch, result);
+        let findings = self.findings(tree, arch, result);
         if findings.iter().any(|finding| finding.severity == Severity::Error) {
             return Err(Error::Refused { version: *self.version(), findings });
         }
         Ok(findings)
     }
 
-    /// All findings, errors first. As [`Plan::check`], with a tree that is
-    /// read already.
+    /// All findings, errors first.
     #[must_use]
     pub fn findings(&self, tree: &Tree, arch: Arch, result: &DotConfig) -> Vec<Finding> {
         let scene = Scene { tree, config: result };

@@ -298,7 +298,8 @@ fn a_users_configuration_is_checked_gently_but_for_rkts_needs() {
         names.map(|name| format!("CONFIG_{name}=y\n")).collect::<String>()
     };
     let check = |result: &str| {
-        plan.check(folder.path(), Arch::X86_64, &DotConfig::parse("", result).unwrap())
+        let tree = Tree::read(folder.path(), Arch::X86_64).unwrap();
+        plan.check(&tree, Arch::X86_64, &DotConfig::parse("", result).unwrap())
     };
     let warnings = check(&needs("")).unwrap();
     let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
@@ -473,7 +474,7 @@ fn every_request_comes_out_on_real_trees() {
         let user = user.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
         let plan = fragments(&version, (&on, &[]), user, extra.clone()).unwrap();
         let result = olddefconfig(&plan, tree.as_ref(), arch);
-        match plan.check(tree.as_ref(), arch, &result) {
+        match plan.check(&Tree::read(tree.as_ref(), arch).unwrap(), arch, &result) {
             Ok(warnings) if warnings.is_empty() => {}
             Ok(warnings) => refused.extend(warnings.iter().map(|one| format!("{version}: {one}"))),
             Err(error) => refused.push(error.to_string()),

@@ -277,15 +277,21 @@ fn configure(
             reporter.warning(taken);
         }
     }
-    let text = job.configure(&config.seed(&plan.suffix), reporter)?;
+    let seed = config.seed(&plan.suffix);
+    // We read the Kconfig files while make does: both take their time.
+    let (text, tree) = std::thread::scope(|scope| {
+        let tree = scope.spawn(|| Tree::read(job.tree, settings.arch));
+        let text = job.configure(&seed, reporter)?;
+        let tree = tree.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok::<_, Error>((text, tree))
+    })?;
     let outcome = DotConfig::parse(".config", &text)?;
     let findings = if settings.insecure.contains(&Insecure::Kconfig) {
-        let tree = Tree::read(job.tree, settings.arch)?;
         let findings = config.findings(&tree, settings.arch, &outcome);
         reporter.warning("findings on the configuration don't count (--insecure-options=kconfig)");
         findings
     } else {
-        config.check(job.tree, settings.arch, &outcome)?
+        config.check(&tree, settings.arch, &outcome)?
     };
     for finding in &findings {
         match finding.severity {
@@ -295,6 +301,7 @@ fn configure(
     }
     let detail = match findings.len() {
         0 => format!("all of {} symbols as asked", config.requests()),
+        1 => format!("{} symbols asked for, 1 finding", config.requests()),
         count => format!("{} symbols asked for, {count} findings", config.requests()),
     };
     reporter.finished(Stage::Configure, detail);

@@ -106,6 +106,11 @@ fn downloads(store: &Store) -> impl Iterator<Item = Checked> + use<> {
 pub(super) fn same(path: &Path, expected: &Digest) -> Result<(), Error> {
     let found = Digest::sha256_of_file(path)
         .map_err(Error::io(format!("can't read {}", path.display())))?;
+    is_same(path, expected, found)
+}
+
+/// What a file's digest says of the file.
+pub(super) fn is_same(path: &Path, expected: &Digest, found: Digest) -> Result<(), Error> {
     match found == *expected {
         true => Ok(()),
         false => Err(Error::Damaged { path: path.to_owned(), expected: expected.clone(), found }),

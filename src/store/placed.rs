@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, ImageStore, Record};
-use crate::digest::Digest;
+use super::{Error, ImageStore, Record, check};
+use crate::digest::{Algorithm, Digest, DigestWriter};
 use crate::fsutil::AtomicFile;
 use crate::settings::Format;
 use crate::{kept, listing, pack};
@@ -82,10 +82,12 @@ impl ImageStore {
                 return Ok(false);
             }
         }
-        self.verify(key, record)?;
         let mut copy = AtomicFile::create(target).map_err(doing())?;
-        let mut from = fs::File::open(self.file(key, record.format)).map_err(doing())?;
-        io::copy(&mut from, copy.as_file()).map_err(doing())?;
+        let from = self.file(key, record.format);
+        let mut bytes = fs::File::open(&from).map_err(doing())?;
+        let mut to = DigestWriter::new(Algorithm::Sha256, copy.as_file());
+        io::copy(&mut bytes, &mut to).map_err(doing())?;
+        check::is_same(&from, &record.file, to.finish().1)?;
         copy.commit().map_err(doing())?;
         self.remember(key, &mut placed, target).map_err(doing())?;
         Ok(true)
