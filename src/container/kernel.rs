@@ -61,6 +61,15 @@ impl KernelImage {
         Ok(Self { form })
     }
 
+    /// Whether a path is an image's and no kernel's own: a folder, or a file
+    /// that is a tar archive, compressed or not, whatever it is called. What
+    /// calls itself an ACI is meant as one.
+    #[must_use]
+    pub fn is_at(path: &Path) -> bool {
+        let named = path.extension().is_some_and(|extension| extension == "aci");
+        path.is_dir() || named || is_archive(path).unwrap_or(false)
+    }
+
     /// What tells the image from others, and a change of it: the digest of a
     /// file or of a layout's index; of plain files, of what `stat` says.
     ///
@@ -102,6 +111,15 @@ impl KernelImage {
         }?;
         Ok(Unpacked { file, tree })
     }
+}
+
+/// By the mark that POSIX and GNU have in a header (pax, "ustar Interchange
+/// Format": `magic` at 257).
+fn is_archive(path: &Path) -> io::Result<bool> {
+    let (_, bytes) = decompress::reader(fs::File::open(path)?.into_parts().0)?;
+    let mut header = Vec::new();
+    bytes.take(512).read_to_end(&mut header)?;
+    Ok(header.get(257..262) == Some(b"ustar"))
 }
 
 /// What was in an image of a kernel, as squashfs.
@@ -262,6 +280,28 @@ fn described(root: &Path, path: &Path) -> Result<Option<Entry>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn images_are_told_from_kernels_by_their_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let is_at = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            fs::write(&path, bytes).unwrap();
+            KernelImage::is_at(&path)
+        };
+        let gzipped = |bytes: &[u8]| {
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            io::Write::write_all(&mut gzip, bytes).unwrap();
+            gzip.finish().unwrap()
+        };
+        let mut archive = [0; 1024];
+        archive[257..262].copy_from_slice(b"ustar");
+        assert!(is_at("plain", &archive) && is_at("packed", &gzipped(&archive)));
+        assert!(KernelImage::is_at(folder.path()) && is_at("cut.aci", b""));
+        // `Image.gz` is a kernel of arm64.
+        assert!(!is_at("Image.gz", &gzipped(&[0; 1024])) && !is_at("vmlinuz.tar.old", &[1; 1024]));
+        assert!(!is_at("empty", b"") && !KernelImage::is_at(&folder.path().join("absent")));
+    }
 
     #[test]
     fn modules_come_to_lie_where_a_stage1_has_them() {

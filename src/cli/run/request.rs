@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use stage1_builder::container::PullPolicy;
+use stage1_builder::container::{KernelImage, PullPolicy};
 use stage1_builder::pipeline::{Error, ForeignKernel, KernelChoice, RunRequest, ShareKind};
 use stage1_builder::settings::{KernelRequest, Key, Settings, Sources};
 use stage1_builder::vm::{Forward, Limits, MachineKind};
@@ -109,20 +109,14 @@ fn kernel(run: &Run) -> Result<(KernelChoice, Option<String>), Error> {
     }
     if text.contains('/') || Path::new(text).exists() {
         let path = PathBuf::from(text);
-        let kernel = if is_image(&path) { KernelChoice::Image } else { KernelChoice::File };
+        let image = KernelImage::is_at(&path);
+        let kernel = if image { KernelChoice::Image } else { KernelChoice::File };
         return Ok((kernel(path), None));
     }
     Err(Error::Usage {
         problem: format!("--kernel={text}: neither a version nor a file"),
         hint: "--kernel=6.12, --kernel=4.9.229, --kernel=debian:6.1, --kernel=./bzImage".to_owned(),
     })
-}
-
-/// Whether a path is an image's with a kernel in it, and not a kernel's own: a
-/// folder's, or that of an archive.
-fn is_image(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.is_dir() || name.ends_with(".aci") || name.contains(".tar")
 }
 
 /// `NAME[:VERSION][,LABEL=VALUE...]` as appc writes it; the version is a label.
