@@ -191,6 +191,7 @@ const PATCHES: &[(&str, &str)] = &[
     ("objtool-host-compiler.patch", include_str!("../../../fixes/objtool-host-compiler.patch")),
     ("tools-make43.patch", include_str!("../../../fixes/tools-make43.patch")),
     ("make43-hash.patch", include_str!("../../../fixes/make43-hash.patch")),
+    ("arm64-reloc-range.patch", include_str!("../../../fixes/arm64-reloc-range.patch")),
 ];
 
 #[cfg(test)]
@@ -363,6 +364,11 @@ mod tests {
                 "make43-hash.patch",
                 "# (needed for the shell)\nmake-cmd = $(call escsq,$(subst \\#,\\\\\\#,$(subst $$,$$$$,$(cmd_$(1)))))\n\n# Find any prerequisites that is newer than target or that does not exist.\n",
                 "$(subst $(pound),$$(pound),",
+            ),
+            (
+                "arm64-reloc-range.patch",
+                "\nstatic int reloc_data(enum aarch64_reloc_op op, void *place, u64 val, int len)\n{\n\tu64 imm_mask = (1 << len) - 1;\n\ts64 sval = do_reloc(op, place, val);\n\n\tswitch (len) {\n",
+                "(1ULL << len)",
             ),
         ] {
             let text = patch(name).unwrap();
