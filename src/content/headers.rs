@@ -44,9 +44,12 @@ pub(super) fn add_source(
     from_tree.files_beside(&arch, |name| name.starts_with("Makefile") || name == "Kbuild")?;
     from_tree.file("Makefile")?;
     from_tree.file_if_present("Kbuild")?;
+    // Before 5.10 (see GENERATED_SCRIPTS) arm64 had a linker script of its own
+    // for modules, and its makefile asks for it.
+    from_tree.file_if_present(&format!("{arch}/kernel/module.lds"))?;
     if artifacts.arch == Arch::Arm64 {
-        for path in borrowed(&artifacts.tree.join(&arch_include))? {
-            from_tree.file(&path)?;
+        for path in borrowed(&artifacts.tree, &arch)? {
+            from_tree.file_if_present(&path)?;
         }
     }
 
@@ -66,25 +69,28 @@ pub(super) fn add_source(
     rootfs.insert_symlink(&format!("{to}/include/arch"), "../arch")
 }
 
-/// The headers of another architecture that those of one name: those of arm64
-/// took some of arm's by `#include <../../arm/include/asm/opcodes.h>` (seen in
-/// 4.4 and 4.9, no longer in 4.14). As paths in the source.
-fn borrowed(arch_include: &Path) -> Result<BTreeSet<String>, Error> {
+/// The headers of another architecture that those of `arch` name: those of
+/// arm64 took some of arm's by `#include <../../arm/include/asm/opcodes.h>`
+/// (seen in 4.4 and 4.9, no longer in 4.14). As paths in the source.
+fn borrowed(source: &Path, arch: &str) -> Result<BTreeSet<String>, Error> {
     let mut paths = BTreeSet::new();
-    for entry in WalkDir::new(arch_include) {
+    for entry in WalkDir::new(source.join(arch).join("include")) {
         let entry = entry.map_err(|error| Error::Read(error.into()))?;
         if entry.file_type().is_file() {
             let header = fs::read(entry.path()).map_err(Error::Read)?;
-            paths.extend(String::from_utf8_lossy(&header).lines().filter_map(of_another));
+            let header = String::from_utf8_lossy(&header);
+            paths.extend(header.lines().filter_map(|line| of_another(line, arch)));
         }
     }
     Ok(paths)
 }
 
-fn of_another(line: &str) -> Option<String> {
+fn of_another(line: &str, arch: &str) -> Option<String> {
     let named = line.strip_prefix('#')?.trim_start().strip_prefix("include")?.trim_start();
-    let path = named.strip_prefix("<../../")?.split_once('>')?.0;
-    Some(format!("arch/{path}"))
+    let path = format!("arch/{}", named.strip_prefix("<../../")?.split_once('>')?.0);
+    let plain = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    let own = path.strip_prefix(arch).is_some_and(|rest| rest.starts_with('/'));
+    (plain && !own).then_some(path)
 }
 
 /// Adds the API headers, as `headers_install` left them, at `to`.
@@ -200,14 +206,17 @@ mod tests {
     #[test]
     fn headers_of_another_architecture_are_found() {
         let folder = tempfile::tempdir().unwrap();
-        let include = folder.path().join("arch/arm64/include");
-        fs::create_dir_all(include.join("asm/xen")).unwrap();
-        fs::write(include.join("asm/io.h"), "#include <asm/page.h>\n// <../../x>\n").unwrap();
-        fs::write(include.join("asm/opcodes.h"), "#include <../../arm/include/asm/opcodes.h>\n")
-            .unwrap();
-        fs::write(include.join("asm/xen/page.h"), "# include <../../arm/include/asm/xen/page.h>\n")
-            .unwrap();
-        let found: Vec<_> = borrowed(&include).unwrap().into_iter().collect();
+        let include = folder.path().join("arch/arm64/include/asm");
+        fs::create_dir_all(include.join("xen")).unwrap();
+        for (name, text) in [
+            ("io.h", "#include <asm/page.h>\n// <../../x>\n#include <../../../include/x.h>\n"),
+            ("opcodes.h", "#include <../../arm/include/asm/opcodes.h>\n"),
+            ("own.h", "#include <../../arm64/include/asm/io.h>\n"),
+            ("xen/page.h", "# include <../../arm/include/asm/xen/page.h>\n"),
+        ] {
+            fs::write(include.join(name), text).unwrap();
+        }
+        let found: Vec<_> = borrowed(folder.path(), "arch/arm64").unwrap().into_iter().collect();
         assert_eq!(found, ["arch/arm/include/asm/opcodes.h", "arch/arm/include/asm/xen/page.h"]);
     }
 
