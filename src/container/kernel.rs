@@ -1,7 +1,7 @@
 //! Images of kernels: what boots, and a root filesystem with the rest.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,9 +11,9 @@ use walkdir::WalkDir;
 
 use super::layer::{Unpacker, Whiteouts};
 use super::parts::same;
-use super::reference::{Reference, Root};
+use super::reference::{Reference, Root, Streamed};
 use super::squashfs::{self, Writer};
-use super::tar::{Entry, Kind};
+use super::tar::{Archive, Entry, Kind};
 use super::tree::{Attributes, Tree};
 use super::{Error, Options, aci, archive, layout, ready};
 use crate::content;
@@ -27,6 +27,9 @@ const KERNELS: [&[u8]; 3] = [b"kernel_image", b"bzImage", b"boot/vmlinuz"];
 
 /// Where modules folders are; in what we make, where a stage1 has them.
 const MODULES: [&[u8]; 2] = [b"usr/lib/modules", b"lib/modules"];
+
+/// How names of archives end.
+const ARCHIVES: [&str; 7] = [".aci", ".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.zst", ".tar.bz2"];
 
 /// An image of a kernel, whichever form it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,10 +66,11 @@ impl KernelImage {
 
     /// Whether a path is an image's and no kernel's own: a folder, or a file
     /// that is a tar archive, compressed or not, whatever it is called. What
-    /// calls itself an ACI is meant as one.
+    /// is called as archives are is meant as one, damaged or absent.
     #[must_use]
     pub fn is_at(path: &Path) -> bool {
-        let named = path.extension().is_some_and(|extension| extension == "aci");
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let named = ARCHIVES.iter().any(|ending| name.ends_with(ending));
         path.is_dir() || named || is_archive(path).unwrap_or(false)
     }
 
@@ -113,13 +117,11 @@ impl KernelImage {
     }
 }
 
-/// By the mark that POSIX and GNU have in a header (pax, "ustar Interchange
-/// Format": `magic` at 257).
+/// Whether it begins with the header of a member, by the header's checksum.
 fn is_archive(path: &Path) -> io::Result<bool> {
     let (_, bytes) = decompress::reader(fs::File::open(path)?.into_parts().0)?;
-    let mut header = Vec::new();
-    bytes.take(512).read_to_end(&mut header)?;
-    Ok(header.get(257..262) == Some(b"ustar"))
+    let first = Archive::new(Streamed(BufReader::new(bytes))).next_entry();
+    Ok(first.is_ok_and(|first| first.is_some()))
 }
 
 /// What was in an image of a kernel, as squashfs.
@@ -294,10 +296,17 @@ mod tests {
             io::Write::write_all(&mut gzip, bytes).unwrap();
             gzip.finish().unwrap()
         };
-        let mut archive = [0; 1024];
-        archive[257..262].copy_from_slice(b"ustar");
+        // Of the oldest kind, which has no magic number.
+        let mut header = tar::Header::new_old();
+        header.set_path("file").unwrap();
+        header.set_size(0);
+        header.set_mode(0o644);
+        (header.set_uid(0), header.set_gid(0), header.set_mtime(0), header.set_cksum());
+        let archive = [header.as_bytes().as_slice(), &[0; 1024]].concat();
         assert!(is_at("plain", &archive) && is_at("packed", &gzipped(&archive)));
-        assert!(KernelImage::is_at(folder.path()) && is_at("cut.aci", b""));
+        assert!(
+            KernelImage::is_at(folder.path()) && is_at("cut.aci", b"") && is_at("x.tar.gz", b"")
+        );
         // `Image.gz` is a kernel of arm64.
         assert!(!is_at("Image.gz", &gzipped(&[0; 1024])) && !is_at("vmlinuz.tar.old", &[1; 1024]));
         assert!(!is_at("empty", b"") && !KernelImage::is_at(&folder.path().join("absent")));

@@ -37,8 +37,8 @@
 //! file or folder itself ([`crate::fsutil::Hold`]). [`tidy`] removes nothing without
 //! having taken that lock for itself.
 //!
-//! Every image is checked against its record before it is copied, written to
-//! elsewhere or opened to be booted, and every archive before it is unpacked.
+//! Every image is checked against its record before it stands at its place,
+//! is written to elsewhere or opened to be booted, and every archive before it is unpacked.
 //! What has other bytes than it was made with is named and removed, and
 //! `pipeline` makes or fetches it again. Records hold their own digest
 //! ([`crate::kept`]); a damaged one counts as absent.

@@ -84,9 +84,11 @@ impl ImageStore {
         }
         let mut copy = AtomicFile::create(target).map_err(doing())?;
         let from = self.file(key, record.format);
-        let mut bytes = fs::File::open(&from).map_err(doing())?;
+        let reading = Error::io(format!("can't read {}", from.display()));
+        let mut bytes = fs::File::open(&from).map_err(reading)?;
         let mut to = DigestWriter::new(Algorithm::Sha256, copy.as_file());
-        io::copy(&mut bytes, &mut to).map_err(doing())?;
+        let copying = Error::io(format!("can't copy {} to {}", from.display(), target.display()));
+        io::copy(&mut bytes, &mut to).map_err(copying)?;
         check::is_same(&from, &record.file, to.finish().1)?;
         copy.commit().map_err(doing())?;
         self.remember(key, &mut placed, target).map_err(doing())?;
