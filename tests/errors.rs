@@ -257,6 +257,16 @@ fn a_patch_that_does_not_apply_names_file_and_hunk_and_changes_nothing() {
 }
 
 #[test]
+fn a_fix_that_does_not_fit_the_source_is_named() {
+    let project = Project::new();
+    let kernel = project.toy_kernel("\t@true");
+    project.write("toy/tools/objtool/Makefile", "CC = gcc\nall:\n");
+    let said = project.run(&["build", "6.12", "--source", &kernel]);
+    let objtool = "tools/objtool/Makefile";
+    said.is(9, &["the fix 'objtool-host-compiler'", objtool, "hint: objtool's makefile names gcc"]);
+}
+
+#[test]
 fn a_patch_with_a_path_outside_of_the_tree_is_refused() {
     let project = Project::new();
     let kernel = project.toy_kernel("\t@true");

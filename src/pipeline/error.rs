@@ -14,6 +14,9 @@ pub enum Error {
     Unpack(#[from] source::UnpackError),
     #[error(transparent)]
     Patch(#[from] source::PatchError),
+    /// The patch of one of our own fixes.
+    #[error("the fix '{id}' does not fit this source, which seems to need it")]
+    Fix { id: String, why: String, source: source::PatchError },
     #[error(transparent)]
     Kconfig(#[from] kconfig::Error),
     #[error(transparent)]
@@ -65,7 +68,7 @@ impl Error {
             Self::Settings(error) => error.fault(),
             Self::Source(error) => error.fault(),
             Self::Unpack(error) => error.fault(),
-            Self::Patch(error) => error.fault(),
+            Self::Patch(error) | Self::Fix { source: error, .. } => error.fault(),
             Self::Kconfig(error) => error.fault(),
             Self::Compile(error) => error.fault(),
             Self::Content(error) => error.fault(),
@@ -89,6 +92,9 @@ impl Error {
             Self::Source(error) => error.hint(),
             Self::Unpack(error) => error.hint(),
             Self::Patch(error) => error.hint(),
+            Self::Fix { why, .. } => Some(format!(
+                "{why}: change the source there as newer ones have it, and build that"
+            )),
             Self::Kconfig(error) => error.hint(),
             Self::Compile(error) => error.hint(),
             Self::Content(error) => error.hint(),

@@ -133,7 +133,8 @@ fn fill(
         reporter.detail(format!("fix {}: {}", fix.id, fix.why));
     }
     let patches = patches(plan, &fixes);
-    let outcomes = source::apply_series(&tree, &pristine, &patches, reporter)?;
+    let outcomes = source::apply_series(&tree, &pristine, &patches, reporter)
+        .map_err(|error| of_a_fix(error, &fixes))?;
     let outcomes = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
     let epoch = settings.source_date_epoch.unwrap_or(stamp.epoch);
     Ok(Filled { fixes, patches, outcomes, epoch })
@@ -196,6 +197,17 @@ fn patches(plan: &BuildPlan, fixes: &[Fix]) -> Vec<Patch> {
         Some(Patch::new(name.as_str(), text.as_bytes().to_vec()))
     });
     of_fixes.chain(plan.patches.iter().cloned()).collect()
+}
+
+/// Why the series does not apply: a patch of the user's is theirs to mend, one
+/// of ours is not.
+fn of_a_fix(error: PatchError, fixes: &[Fix]) -> Error {
+    let has =
+        |fix: &&Fix| error.patch().is_some_and(|name| fix.patches.iter().any(|one| one == name));
+    match fixes.iter().find(has) {
+        Some(fix) => Error::Fix { id: fix.id.clone(), why: fix.why.clone(), source: error },
+        None => error.into(),
+    }
 }
 
 /// The finished kernel: what an earlier build left for the same key, or what

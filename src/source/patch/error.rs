@@ -93,6 +93,15 @@ impl PatchError {
         }
     }
 
+    /// The patch that is not for the tree, if that is the reason.
+    #[must_use]
+    pub fn patch(&self) -> Option<&str> {
+        match self {
+            Self::File { patch, .. } | Self::Hunk { patch, .. } => Some(patch),
+            _ => None,
+        }
+    }
+
     /// What mends it.
     #[must_use]
     pub fn hint(&self) -> Option<String> {
