@@ -301,7 +301,10 @@ mod tests {
         header.set_path("file").unwrap();
         header.set_size(0);
         header.set_mode(0o644);
-        (header.set_uid(0), header.set_gid(0), header.set_mtime(0), header.set_cksum());
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        header.set_cksum();
         let archive = [header.as_bytes().as_slice(), &[0; 1024]].concat();
         assert!(is_at("plain", &archive) && is_at("packed", &gzipped(&archive)));
         assert!(

@@ -16,7 +16,7 @@ pub enum Error {
     Patch(#[from] source::PatchError),
     /// The patch of one of our own fixes.
     #[error("the fix '{id}' does not fit this source, which seems to need it")]
-    Fix { id: String, why: String, source: source::PatchError },
+    Fix { id: String, why: String, source: Box<source::PatchError> },
     #[error(transparent)]
     Kconfig(#[from] kconfig::Error),
     #[error(transparent)]
@@ -68,7 +68,8 @@ impl Error {
             Self::Settings(error) => error.fault(),
             Self::Source(error) => error.fault(),
             Self::Unpack(error) => error.fault(),
-            Self::Patch(error) | Self::Fix { source: error, .. } => error.fault(),
+            Self::Patch(error) => error.fault(),
+            Self::Fix { source, .. } => source.fault(),
             Self::Kconfig(error) => error.fault(),
             Self::Compile(error) => error.fault(),
             Self::Content(error) => error.fault(),

@@ -205,7 +205,9 @@ fn of_a_fix(error: PatchError, fixes: &[Fix]) -> Error {
     let has =
         |fix: &&Fix| error.patch().is_some_and(|name| fix.patches.iter().any(|one| one == name));
     match fixes.iter().find(has) {
-        Some(fix) => Error::Fix { id: fix.id.clone(), why: fix.why.clone(), source: error },
+        Some(fix) => {
+            Error::Fix { id: fix.id.clone(), why: fix.why.clone(), source: Box::new(error) }
+        }
         None => error.into(),
     }
 }
