@@ -264,6 +264,17 @@ fn a_fix_that_does_not_fit_the_source_is_named() {
     let said = project.run(&["build", "6.12", "--source", &kernel]);
     let objtool = "tools/objtool/Makefile";
     said.is(9, &["the fix 'objtool-host-compiler'", objtool, "hint: objtool's makefile names gcc"]);
+
+    // Where it fits, a patch of the user's that does not is not taken for it, whatever its name.
+    let fits = "# always use the host compiler\nCC = gcc\nLD = ld\n";
+    project.write("toy/tools/objtool/Makefile", fits);
+    let theirs = "--- a/Makefile\n+++ b/Makefile\n@@ -1 +1 @@\n-absent\n+present\n";
+    project.write("mine/objtool-host-compiler.patch", theirs);
+    let patch = project.path("mine/objtool-host-compiler.patch").display().to_string();
+    let arguments =
+        ["build", "6.12", "--source", &kernel, "--extra-kernel-patch-files", patch.as_str()];
+    let said = project.run(&arguments);
+    said.is(9, &["error: objtool-host-compiler.patch", "adapt it, or leave it out"]);
 }
 
 #[test]

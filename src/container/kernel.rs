@@ -29,7 +29,9 @@ const KERNELS: [&[u8]; 3] = [b"kernel_image", b"bzImage", b"boot/vmlinuz"];
 const MODULES: [&[u8]; 2] = [b"usr/lib/modules", b"lib/modules"];
 
 /// How names of archives end.
-const ARCHIVES: [&str; 7] = [".aci", ".tar", ".tgz", ".tar.gz", ".tar.xz", ".tar.zst", ".tar.bz2"];
+const ARCHIVES: [&str; 10] = [
+    ".aci", ".tar", ".tgz", ".tar.gz", ".txz", ".tar.xz", ".tzst", ".tar.zst", ".tbz2", ".tar.bz2",
+];
 
 /// An image of a kernel, whichever form it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,8 +122,7 @@ impl KernelImage {
 /// Whether it begins with the header of a member, by the header's checksum.
 fn is_archive(path: &Path) -> io::Result<bool> {
     let (_, bytes) = decompress::reader(fs::File::open(path)?.into_parts().0)?;
-    let first = Archive::new(Streamed(BufReader::new(bytes))).next_entry();
-    Ok(first.is_ok_and(|first| first.is_some()))
+    Ok(Archive::new(Streamed(BufReader::new(bytes))).has_a_member())
 }
 
 /// What was in an image of a kernel, as squashfs.
@@ -307,6 +308,10 @@ mod tests {
         header.set_cksum();
         let archive = [header.as_bytes().as_slice(), &[0; 1024]].concat();
         assert!(is_at("plain", &archive) && is_at("packed", &gzipped(&archive)));
+        // What kind of member it is, is for whoever reads it to say.
+        header.set_entry_type(tar::EntryType::GNUSparse);
+        header.set_cksum();
+        assert!(is_at("sparse", header.as_bytes()));
         assert!(
             KernelImage::is_at(folder.path()) && is_at("cut.aci", b"") && is_at("x.tar.gz", b"")
         );

@@ -102,6 +102,11 @@ impl<R: Source> Archive<R> {
         self.from
     }
 
+    /// Whether a header comes next, whatever it is a header of.
+    pub(super) fn has_a_member(&mut self) -> bool {
+        self.header().is_ok_and(|header| header.is_some())
+    }
+
     /// The next entry, or `None` at the archive's end.
     pub(super) fn next_entry(&mut self) -> io::Result<Option<Entry>> {
         let mut extended = Extended::default();

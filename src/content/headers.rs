@@ -221,6 +221,53 @@ mod tests {
     }
 
     #[test]
+    fn an_arm64_source_brings_what_its_modules_take_from_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let (tree, build) = (folder.path().join("tree"), folder.path().join("build"));
+        for (path, text) in [
+            ("tree/Makefile", ""),
+            ("tree/include/linux/kernel.h", ""),
+            ("tree/scripts/Makefile.build", ""),
+            ("tree/arch/arm64/Makefile", ""),
+            ("tree/arch/arm64/kernel/module.lds", "SECTIONS"),
+            ("tree/arch/arm64/include/asm/io.h", "#include <../../arm/include/asm/opcodes.h>"),
+            ("tree/arch/arm/include/asm/opcodes.h", ""),
+            ("tree/arch/arm/include/asm/io.h", ""),
+            ("build/.config", ""),
+            ("build/include/generated/autoconf.h", ""),
+            ("build/include/config/auto.conf", "CONFIG_X=y"),
+            ("build/arch/arm64/include/generated/asm/errno.h", ""),
+        ] {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let artifacts = KernelArtifacts {
+            version: "4.9".parse().unwrap(),
+            arch: Arch::Arm64,
+            release: "4.9.0-x".to_owned(),
+            image: build.join("arch/arm64/boot/Image"),
+            api_headers: build.join("api"),
+            tree,
+            build,
+            epoch: 0,
+        };
+        let mut rootfs = Rootfs::new();
+        add_source(&artifacts, "base/source", &mut rootfs).unwrap();
+        let has = |path: &str| rootfs.get(&format!("base/source/arch/{path}")).is_some();
+        assert!(has("arm64/kernel/module.lds") && has("arm/include/asm/opcodes.h"));
+        assert!(has("arm64/include/generated/asm/errno.h") && !has("arm/include/asm/io.h"));
+
+        let lacking = |rootfs: &Rootfs| {
+            let config = "CONFIG_MODULES=y\nCONFIG_ARM64_MODULE_PLTS=y";
+            crate::content::lacking(rootfs, "base", Arch::Arm64, config)
+        };
+        let script = "source/arch/arm64/kernel/module.lds".to_owned();
+        assert!(lacking(&Rootfs::new()).contains(&script));
+        assert!(!lacking(&rootfs).contains(&script));
+    }
+
+    #[test]
     fn what_holds_build_paths_stays_out() {
         for path in [".install", "linux/..install.cmd", "a/.b.o.cmd", "auto.conf.cmd", "x/fixdep.o"]
         {

@@ -143,8 +143,8 @@ fn because(f: &mut fmt::Formatter<'_>, reasons: &[Reason]) -> fmt::Result {
 
 impl Plan {
     /// Compares what was asked with `result`, the `.config` that
-    /// `olddefconfig` made of the seed in the source tree at `tree`. Gives
-    /// the warnings.
+    /// `olddefconfig` made of the seed in the source whose Kconfig files are
+    /// `tree`. Gives the warnings.
     ///
     /// Of a user's full configuration, only what a user can set counts, and
     /// what differs is a warning; what rkt needs built in is an error in

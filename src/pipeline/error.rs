@@ -94,7 +94,7 @@ impl Error {
             Self::Unpack(error) => error.hint(),
             Self::Patch(error) => error.hint(),
             Self::Fix { why, .. } => Some(format!(
-                "{why}: change the source there as newer ones have it, and build that"
+                "{why}: change that in the source as newer ones have it, and build it with --source FOLDER"
             )),
             Self::Kconfig(error) => error.hint(),
             Self::Compile(error) => error.hint(),

@@ -194,17 +194,23 @@ fn unpacked(
 fn patches(plan: &BuildPlan, fixes: &[Fix]) -> Vec<Patch> {
     let of_fixes = fixes.iter().flat_map(|fix| &fix.patches).filter_map(|name| {
         let text = compile::fixes::patch(name)?;
-        Some(Patch::new(name.as_str(), text.as_bytes().to_vec()))
+        Some(Patch::new(in_the_table(name), text.as_bytes().to_vec()))
     });
     of_fixes.chain(plan.patches.iter().cloned()).collect()
+}
+
+/// What a fix's patch is called: never as one of the user's, whose names have
+/// no folder.
+fn in_the_table(patch: &str) -> String {
+    format!("fixes/{patch}")
 }
 
 /// Why the series does not apply: a patch of the user's is theirs to mend, one
 /// of ours is not.
 fn of_a_fix(error: PatchError, fixes: &[Fix]) -> Error {
-    let has =
-        |fix: &&Fix| error.patch().is_some_and(|name| fix.patches.iter().any(|one| one == name));
-    match fixes.iter().find(has) {
+    let is =
+        |name| fixes.iter().find(|fix| fix.patches.iter().any(|one| in_the_table(one) == name));
+    match error.patch().and_then(is) {
         Some(fix) => {
             Error::Fix { id: fix.id.clone(), why: fix.why.clone(), source: Box::new(error) }
         }
@@ -295,9 +301,11 @@ fn configure(
     // We read the Kconfig files while make does: both take their time.
     let (text, tree) = std::thread::scope(|scope| {
         let tree = scope.spawn(|| Tree::read(job.tree, settings.arch));
-        let text = job.configure(&seed, reporter)?;
-        let tree = tree.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        Ok::<_, Error>((text, tree))
+        let text = job.configure(&seed, reporter);
+        let tree = tree.join();
+        // What make says comes first: it knows the files better.
+        let text = text?;
+        Ok::<_, Error>((text, tree.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?))
     })?;
     let outcome = DotConfig::parse(".config", &text)?;
     let findings = if settings.insecure.contains(&Insecure::Kconfig) {

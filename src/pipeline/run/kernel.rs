@@ -158,8 +158,8 @@ fn file(path: &Path, store: &Store) -> Result<Provided, Error> {
         path: path.to_owned(),
         why,
         hint:
-            "--kernel takes a version (6.12) or the path of a bzImage, a vmlinux, or an Image of \
-               arm64"
+            "--kernel takes a version (6.12), debian:VERSION, or the path of an image, a bzImage, \
+               a vmlinux, or an Image of arm64"
                 .to_owned(),
     };
     let file = fs_err::canonicalize(path).map_err(|error| missing(error.to_string()))?;
