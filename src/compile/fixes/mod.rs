@@ -192,7 +192,7 @@ const PATCHES: &[(&str, &str)] = &[
     ("tools-make43.patch", include_str!("../../../fixes/tools-make43.patch")),
     ("make43-hash.patch", include_str!("../../../fixes/make43-hash.patch")),
     ("arm64-reloc-range.patch", include_str!("../../../fixes/arm64-reloc-range.patch")),
-    ("no-pie.patch", include_str!("../../../fixes/no-pie.patch")),
+    ("no-pie-modules.patch", include_str!("../../../fixes/no-pie-modules.patch")),
     ("overlay-remote.patch", include_str!("../../../fixes/overlay-remote.patch")),
     ("overlay-9p.patch", include_str!("../../../fixes/overlay-9p.patch")),
 ];
