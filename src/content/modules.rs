@@ -67,7 +67,7 @@ fn required(rootfs: &Rootfs, base: &str, arch: Arch, config: &str) -> Vec<String
         let tools = ["scripts/basic/fixdep", "scripts/mod/modpost", "Module.symvers"];
         paths.extend(tools.iter().map(|tool| format!("source/{tool}")));
         // Where its own source is there, this kernel links modules by it.
-        // Before (5.10), arm64 had one of its own for the erratum 843419.
+        // Before 5.10, arm64 had one of its own, which its makefile asks for with this option.
         if rootfs.get(&format!("{base}/source/scripts/module.lds.S")).is_some() {
             paths.push("source/scripts/module.lds".to_owned());
         } else if config.lines().any(|line| line == "CONFIG_ARM64_MODULE_PLTS=y") {
