@@ -19,8 +19,9 @@ use flate2::{Compress, Compression, FlushCompress};
 /// looks back 32 KiB), a smaller one loses at its start.
 const PIECE: usize = 512 * 1024;
 
-/// Compressed size against time was best here for kernels with headers.
-const LEVEL: u32 = 6;
+/// Of a kernel with its headers, level 6 makes 3 percent less and takes half as
+/// long again; level 2 makes 5 percent more.
+const LEVEL: u32 = 3;
 
 /// RFC 1952, section 2.3: deflate, no flags (so no name), no time, no extra
 /// flags, and "unknown" (255) for the system: nothing of the machine.

@@ -68,7 +68,7 @@ pub struct ImageKey<'a> {
 
 impl<'a> ImageKey<'a> {
     /// The current format.
-    pub const FORMAT: u32 = 2;
+    pub const FORMAT: u32 = 3;
 
     /// The key of a kernel's image.
     #[must_use]
@@ -112,7 +112,7 @@ pub struct PlainKey<'a> {
 
 impl<'a> PlainKey<'a> {
     /// The current format.
-    pub const FORMAT: u32 = 2;
+    pub const FORMAT: u32 = 3;
 
     /// The key of a kernel's image of this kind.
     #[must_use]
