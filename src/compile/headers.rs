@@ -21,14 +21,19 @@ pub(super) fn folder(objects: &Path) -> PathBuf {
 /// Installs the headers into a fresh folder and moves it in place whole.
 /// Gives the folder that holds `linux/`.
 pub(super) fn install(make: &Make<'_>, reporter: &dyn Reporter) -> Result<PathBuf, Error> {
-    let fresh = make.objects.join(FRESH);
+    let (fresh, place) = (make.objects.join(FRESH), make.objects.join(FOLDER));
     let failed = |error| Error::files("can't put the API headers in place", error);
     fsutil::remove_all(&fresh).map_err(failed)?;
     let to = fresh.to_string_lossy();
-    make.run(&["headers_install"], &[("INSTALL_HDR_PATH", &to)], reporter, |_| ())?;
+    // What an earlier build left here nobody has a use for any more: it goes
+    // while make runs.
+    std::thread::scope(|scope| {
+        let removed = scope.spawn(|| fsutil::remove_all(&place));
+        make.run(&["headers_install"], &[("INSTALL_HDR_PATH", &to)], reporter, |_| ())?;
+        let removed = removed.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        removed.map_err(failed)
+    })?;
     keep_headers_only(&fresh).map_err(failed)?;
-    let place = make.objects.join(FOLDER);
-    fsutil::remove_all(&place).map_err(failed)?;
     fs::rename(&fresh, &place).map_err(failed)?;
     let include = place.join("include");
     let version = include.join("linux/version.h");

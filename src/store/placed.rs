@@ -2,7 +2,7 @@
 //! looked.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +14,9 @@ use crate::digest::{Algorithm, Digest, DigestWriter};
 use crate::fsutil::AtomicFile;
 use crate::settings::Format;
 use crate::{kept, listing, pack};
+
+/// Bytes of a copy that are read, hashed and written together.
+const COPIED_AT_ONCE: usize = 1 << 18;
 
 /// Copies of an image outside of the store that were whole when we last
 /// looked, by what `stat` says of them.
@@ -85,7 +88,8 @@ impl ImageStore {
         let mut copy = AtomicFile::create(target).map_err(doing())?;
         let from = self.file(key, record.format);
         let reading = Error::io(format!("can't read {}", from.display()));
-        let mut bytes = fs::File::open(&from).map_err(reading)?;
+        let bytes = fs::File::open(&from).map_err(reading)?;
+        let mut bytes = BufReader::with_capacity(COPIED_AT_ONCE, bytes);
         let mut to = DigestWriter::new(Algorithm::Sha256, copy.as_file());
         let copying = Error::io(format!("can't copy {} to {}", from.display(), target.display()));
         io::copy(&mut bytes, &mut to).map_err(copying)?;
