@@ -196,7 +196,7 @@ fn a_source_that_is_none_is_refused() {
     let folder = project.path("empty").display().to_string();
     project.run(&["build", "6.12", "--source", &folder]).is(4, &["is no kernel source", "hint:"]);
     let gone = project.path("gone").display().to_string();
-    project.run(&["build", "6.12", "--source", &gone]).is(4, &["gone"]);
+    project.run(&["build", "6.12", "--source", &gone]).is(4, &["gone", "hint:"]);
 }
 
 #[test]
@@ -275,6 +275,27 @@ fn a_fix_that_does_not_fit_the_source_is_named() {
         ["build", "6.12", "--source", &kernel, "--extra-kernel-patch-files", patch.as_str()];
     let said = project.run(&arguments);
     said.is(9, &["error: objtool-host-compiler.patch", "adapt it, or leave it out"]);
+}
+
+#[test]
+fn which_fixes_a_source_needs_its_tree_says() {
+    let project = Project::new();
+    let toy = project.toy_kernel("\t@true");
+    let kernels = ["kernels", "6.12", "--fixes", "--source", &toy];
+    let none = project.run(&kernels);
+    assert_eq!(none.code, 0, "{}", none.stderr);
+    assert!(none.stdout.starts_with("local\n  6.12.9"), "{}", none.stdout);
+    assert!(!none.stdout.contains("dtc-yylloc"), "{}", none.stdout);
+
+    // The version is 6.12's, and the tree has the fault all the same.
+    project.write("toy/scripts/dtc/dtc-lexer.l", "YYLTYPE yylloc;\n");
+    let one = project.run(&["kernels", "--fixes", "--source", &toy]);
+    assert!(one.stdout.contains("applies: dtc-yylloc (mended in 5.6): "), "{}", one.stdout);
+    assert!(!one.stdout.contains("may apply"), "{}", one.stdout);
+
+    project.run(&["kernels", "4.9", "--fixes", "--source", &toy]).is(3, &["6.12.9", "4.9"]);
+    let gone = project.path("gone").display().to_string();
+    project.run(&["kernels", "4.9", "--fixes", "--source", &gone]).is(4, &[&gone]);
 }
 
 #[test]

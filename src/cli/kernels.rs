@@ -19,7 +19,7 @@ pub(super) struct Kernels {
     #[arg(value_name = "VERSION", value_parser = request)]
     version: Option<KernelRequest>,
     /// Say which fixes a build would apply, as far as that can be known
-    #[arg(long, requires = "version")]
+    #[arg(long)]
     fixes: bool,
     /// Fetch package lists anew
     #[arg(long)]
@@ -37,6 +37,13 @@ fn request(text: &str) -> Result<KernelRequest, String> {
 
 pub(super) fn run(global: &Global, asked: &Kernels) -> Result<ExitCode, Error> {
     let settings = asked.settings.load(global, None)?;
+    if asked.fixes && asked.version.is_none() && settings.source.is_none() {
+        return Err(Error::Usage {
+            problem: "--fixes: of which kernel?".to_owned(),
+            hint: "name one: stage1-builder kernels 4.9 --fixes; or a source: --source PATH"
+                .to_owned(),
+        });
+    }
     let reporter = output::reporter(global, settings.debug);
     let reporter: &dyn Reporter = reporter.as_ref();
     let answer = kernels::kernels(&settings, asked.version, asked.fixes, asked.refresh, reporter)?;

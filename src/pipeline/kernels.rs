@@ -9,7 +9,7 @@ use crate::source::{self, Offer, Provider};
 use crate::store::{self, Store};
 
 use super::Error;
-use super::plan::{Places, config, wanted};
+use super::plan::{Places, config, plan_for_work, wanted};
 use super::{kernel, toolchain};
 
 /// What there is of what is asked for.
@@ -85,11 +85,13 @@ pub enum Certainty {
     Possible,
 }
 
-/// What each provider of the settings has of what is asked for.
+/// What each provider of the settings has of what is asked for; with a source
+/// of the user's own, only what that is.
 ///
 /// # Errors
 /// When the store can't be read, or we are asked to stop. Who can't be
-/// reached is part of the answer.
+/// reached is part of the answer. Of a source of the user's own, as
+/// [`super::build`]'s, as far as it goes.
 pub fn kernels(
     settings: &Settings,
     request: Option<KernelRequest>,
@@ -100,6 +102,13 @@ pub fn kernels(
     let store = Store::new(&settings.cache_dir);
     let places = Places::new(settings, &store);
     let options = places.options(settings, refresh);
+    if settings.source.is_some() {
+        // Of such a source, this accepts whatever it is.
+        let any = request.unwrap_or(KernelRequest::Stable);
+        let resolved = source::resolve(any, &options, reporter)?;
+        let offered = own(settings, &store, &resolved, with_fixes, reporter)?;
+        return Ok(Answer { providers: vec![offered], others: Vec::new(), fixes: None });
+    }
     let mut providers: Vec<Offered> = Vec::new();
     for &provider in options.sources {
         let (offers, error) = source::offers(provider, request, &options, reporter)?;
@@ -116,6 +125,29 @@ pub fn kernels(
     let fixes =
         asked.map(|version| by_version(settings, version, tools(settings, &store, version)?));
     Ok(Answer { providers, others, fixes: fixes.transpose()? })
+}
+
+/// The user's own source. Which fixes it needs, its tree says: it is unpacked
+/// for that, and patched as a build would patch it.
+fn own(
+    settings: &Settings,
+    store: &Store,
+    resolved: &source::Resolved,
+    with_fixes: bool,
+    reporter: &dyn Reporter,
+) -> Result<Offered, Error> {
+    let mut offer = Offer::own(resolved.version);
+    let mut fixes = None;
+    if with_fixes {
+        let plan = plan_for_work(settings, store, false, reporter)?;
+        let prepared = kernel::prepare(settings, store, &plan, reporter)?;
+        offer.here = Some(plan.source.digest().clone());
+        let sure = |fix| told(fix, Certainty::Sure);
+        fixes = Some(prepared.fixes.iter().cloned().map(sure).collect());
+    }
+    let images = images(store, &offer.version);
+    let kernels = vec![Kernel { offer, images, fixes }];
+    Ok(Offered { provider: resolved.provider, error: None, kernels })
 }
 
 /// The version that a request names, or the first of the series.

@@ -165,9 +165,15 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
-    /// A local source that is gone or was never given.
+    /// No local source was given.
     #[error("no local source is given")]
     NoLocal,
+    /// Where a local source was said to be, nothing is.
+    #[error("{path}: there is no such folder or tarball")]
+    NotThere {
+        /// The place.
+        path: PathBuf,
+    },
     /// apt lists nothing that fits.
     #[error("apt: {reason}")]
     Apt {
@@ -276,6 +282,7 @@ impl Error {
             | Self::FolderChecksum { .. }
             | Self::NoToolchainHost { .. }
             | Self::NoLocal => Fault::Settings,
+            Self::NotThere { .. } => Fault::NotFound,
             Self::Damaged { .. } | Self::NotAToolchain { .. } => Fault::Archive,
             Self::Unpack(error) => error.fault(),
             Self::Program(error) => program(error),
@@ -360,7 +367,9 @@ impl Error {
             }
             Self::Checksum { .. } => "fetch the tarball again; `sha256sum FILE` gives its checksum",
             Self::FolderChecksum { .. } => "leave S1B_SOURCE_SHA256 out, or name a tarball",
-            Self::NoLocal => "name a folder or tarball in S1B_SOURCE",
+            Self::NoLocal | Self::NotThere { .. } => {
+                "name a kernel's folder or tarball with --source, or a repository as URL#REF"
+            }
             Self::Apt { .. } => {
                 "check `apt-get update`; the archive that apt's sources name must be reachable"
             }

@@ -5,7 +5,7 @@
 //! digest is over names, kinds, execute bits and contents of these files, so
 //! that it is the same wherever and whenever the folder was written.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -153,7 +153,11 @@ fn is_top_makefile(name: &[u8]) -> bool {
 /// The version as [`version`], without reading a tarball again that has not
 /// changed.
 pub(super) fn known_version(path: &Path, options: &Options) -> Result<KernelVersion, Error> {
-    if fs::metadata(path)?.is_dir() {
+    let found = fs::metadata(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Error::NotThere { path: path.to_owned() },
+        _ => error.into(),
+    })?;
+    if found.is_dir() {
         return version(path);
     }
     let absolute = fs::canonicalize(path)?;

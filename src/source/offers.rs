@@ -29,6 +29,14 @@ pub struct Offer {
     pub here: Option<Digest>,
 }
 
+impl Offer {
+    /// A source that the user has, of which nobody tells more.
+    #[must_use]
+    pub fn own(version: KernelVersion) -> Self {
+        plain(version)
+    }
+}
+
 fn is_here<S: Serializer>(here: &Option<Digest>, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_bool(here.is_some())
 }

@@ -237,6 +237,11 @@ mod tests {
             let commit = fix.upstream.as_deref();
             let full = |id: &str| id.len() == 40 && id.bytes().all(|b| b.is_ascii_hexdigit());
             assert!(commit.is_none_or(full), "{}", fix.id);
+            let names = |name: &String| {
+                let line = |id: &str| format!("\nUpstream: {id}\n");
+                commit.is_none_or(|id| patch(name).unwrap().contains(&line(id)))
+            };
+            assert!(fix.patches.iter().all(names), "{}: a patch names another commit", fix.id);
             let released = fix.released.as_deref().map(str::parse::<Series>);
             assert!(released.is_none_or(|series| series.is_ok()), "{}", fix.id);
         }
