@@ -67,6 +67,13 @@ impl Digest {
         Ok(reader.finish())
     }
 
+    /// As appc writes an image's id: `sha512-<hex>`
+    /// (App Container Specification, "Image ID").
+    #[must_use]
+    pub fn appc(&self) -> String {
+        format!("{}-{}", self.algorithm.name(), self.hex)
+    }
+
     /// The digits alone, lower case.
     #[must_use]
     pub fn hex(&self) -> &str {

@@ -150,5 +150,5 @@ fn image(built: &Built) -> serde_json::Value {
 }
 
 fn id(built: &Built) -> String {
-    built.record.id.to_string().replace(':', "-")
+    built.record.id.appc()
 }

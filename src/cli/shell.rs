@@ -24,9 +24,9 @@ pub(super) struct Completions {
 /// `man`.
 #[derive(Debug, Args)]
 pub(super) struct Man {
-    /// The verb whose page is printed [default: the program's own page]
+    /// The verb whose page is printed, `images gc` of two words [default: the program's own page]
     #[arg(value_name = "VERB")]
-    verb: Option<String>,
+    verb: Vec<String>,
     /// Write every page into this folder instead
     #[arg(long, value_name = "FOLDER", conflicts_with = "verb")]
     dir: Option<PathBuf>,
@@ -44,21 +44,22 @@ pub(super) fn man(asked: &Man) -> Result<ExitCode, Error> {
     if let Some(folder) = &asked.dir {
         return pages(&program, folder).map(|()| ExitCode::SUCCESS).map_err(Error::Write);
     }
-    let command = match &asked.verb {
-        None => program,
-        Some(verb) => match program.find_subcommand(verb) {
-            Some(command) => command.clone(),
-            None => return Err(no_verb(&program, verb)),
-        },
-    };
-    printed(&rendered(command).map_err(Error::Output)?)
+    let mut command = &program;
+    for verb in &asked.verb {
+        command = command.find_subcommand(verb).ok_or_else(|| no_verb(command, verb))?;
+    }
+    printed(&rendered(command.clone()).map_err(Error::Output)?)
 }
 
-fn no_verb(program: &clap::Command, verb: &str) -> Error {
-    let verbs: Vec<&str> = program.get_subcommands().map(clap::Command::get_name).collect();
+fn no_verb(command: &clap::Command, verb: &str) -> Error {
+    let verbs: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
+    let of = command.get_display_name().unwrap_or(NAME);
     Error::Usage {
-        problem: format!("there is no verb '{verb}'"),
-        hint: format!("verbs: {}", verbs.join(", ")),
+        problem: format!("there is no verb '{verb}' of {of}"),
+        hint: match verbs.as_slice() {
+            [] => format!("{of} has none"),
+            verbs => format!("verbs: {}", verbs.join(", ")),
+        },
     }
 }
 
@@ -68,15 +69,14 @@ fn rendered(command: clap::Command) -> io::Result<Vec<u8>> {
     Ok(page)
 }
 
-fn pages(program: &clap::Command, folder: &Path) -> io::Result<()> {
+/// A page of the command and of each below it.
+fn pages(command: &clap::Command, folder: &Path) -> io::Result<()> {
     fs_err::create_dir_all(folder)?;
-    let verbs = program.get_subcommands().filter(|verb| verb.get_name() != "help");
-    for command in std::iter::once(program).chain(verbs) {
-        // `stage1-builder-build`, as `man stage1-builder build` looks for it.
-        let name = command.get_display_name().unwrap_or(NAME);
-        fs_err::write(folder.join(format!("{name}.1")), rendered(command.clone())?)?;
-    }
-    Ok(())
+    // `stage1-builder-images-gc`, as `man stage1-builder images gc` looks for it.
+    let name = command.get_display_name().unwrap_or(NAME);
+    fs_err::write(folder.join(format!("{name}.1")), rendered(command.clone())?)?;
+    let mut verbs = command.get_subcommands().filter(|verb| verb.get_name() != "help");
+    verbs.try_for_each(|verb| pages(verb, folder))
 }
 
 /// All of it on stdout. A reader that has gone away is no error.

@@ -129,7 +129,15 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::MissingTools(missing) => install_command(missing, Manager::of_this_host()?),
+            Self::MissingTools(missing) => {
+                let names: Vec<&str> = missing.iter().map(|one| one.name.as_str()).collect();
+                let names = names.join(", ");
+                Some(match Manager::of_this_host() {
+                    None => format!("install {names}"),
+                    Some(manager) => install_command(missing, manager)
+                        .unwrap_or_else(|| format!("name another compiler than {names} with --cc")),
+                })
+            }
             Self::Release { .. } => Some(
                 "remove what adds to the name, or set S1B_KERNEL_VERSION and \
                  S1B_KERNEL_VERSION_SUFFIX to match"

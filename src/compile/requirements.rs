@@ -16,20 +16,27 @@ pub struct Missing {
     pub name: String,
     /// What the build needs it for.
     pub why: &'static str,
-    /// The package that has it: apt, dnf, pacman, zypper.
+    /// The package that has it: apt, dnf, pacman, zypper; empty where nobody
+    /// knows one.
     packages: [&'static str; 4],
+    /// Whether Debian has a package of its very name.
+    debians: bool,
 }
 
 impl Missing {
     /// A program that only some kernels need.
     pub(super) fn new(name: &str, why: &'static str, packages: [&'static str; 4]) -> Self {
-        Self { name: name.to_owned(), why, packages }
+        Self { name: name.to_owned(), why, packages, debians: false }
     }
 
-    /// The package that has it.
+    /// The package that has it, if one is known.
     #[must_use]
-    pub fn package(&self, manager: Manager) -> &'static str {
-        self.packages[manager as usize]
+    pub fn package(&self, manager: Manager) -> Option<&str> {
+        let package = match (self.debians, manager) {
+            (true, Manager::Apt) => &self.name,
+            _ => self.packages[manager as usize],
+        };
+        Some(package).filter(|package| !package.is_empty())
     }
 }
 
@@ -90,10 +97,11 @@ impl Manager {
     }
 }
 
-/// The command, for root, that installs what is missing; `None` if nothing is.
+/// The command, for root, that installs what is missing; `None` if nothing is,
+/// or nobody knows in which package it would be.
 #[must_use]
 pub fn install_command(missing: &[Missing], manager: Manager) -> Option<String> {
-    let mut packages: Vec<&str> = missing.iter().map(|one| one.package(manager)).collect();
+    let mut packages: Vec<&str> = missing.iter().filter_map(|one| one.package(manager)).collect();
     packages.sort_unstable();
     packages.dedup();
     let any = !packages.is_empty();
@@ -325,7 +333,8 @@ pub fn survey(wanted: &Wanted<'_>) -> Vec<(Missing, bool)> {
         let name = one.check.name(wanted);
         if needs.iter().all(|(other, _)| other.name != name) {
             let packages = packages_for(one, &name);
-            needs.push((Missing { name, why: one.why, packages }, present));
+            let debians = matches!(one.check, Check::TargetCompiler) && versioned(&name).is_some();
+            needs.push((Missing { name, why: one.why, packages, debians }, present));
         }
     }
     needs
@@ -342,11 +351,22 @@ fn has_header(header: &str) -> bool {
     }
 }
 
+/// What is before the number in a compiler's name: `gcc-11`, `clang-16`.
+fn versioned(name: &str) -> Option<&str> {
+    let (compiler, number) = name.rsplit_once('-')?;
+    let numbered = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
+    (numbered && matches!(compiler, "gcc" | "clang")).then_some(compiler)
+}
+
 /// A compiler that is not plain `gcc` has a package of its own.
 fn packages_for(one: &Requirement, name: &str) -> [&'static str; 4] {
     match one.check {
-        Check::TargetCompiler if name.starts_with("clang") => ["clang"; 4],
-        Check::TargetCompiler if name.starts_with("aarch64-") => CROSS_GCC,
+        Check::TargetCompiler => match versioned(name).unwrap_or(name) {
+            "gcc" => one.packages,
+            "clang" => ["clang"; 4],
+            "aarch64-linux-gnu-gcc" => CROSS_GCC,
+            _ => [""; 4],
+        },
         Check::TargetLinker if name.starts_with("aarch64-") => CROSS_BINUTILS,
         Check::Launcher => match name {
             "sccache" => ["sccache"; 4],
@@ -381,7 +401,7 @@ mod tests {
             _ => false,
         });
         let found = found.unwrap();
-        Missing { name: name.to_owned(), why: found.why, packages: found.packages }
+        Missing::new(name, found.why, found.packages)
     }
 
     #[test]
@@ -397,6 +417,24 @@ mod tests {
             "pacman --sync --needed --noconfirm flex libelf lz4 pahole"
         );
         assert_eq!(install_command(&[], Manager::Dnf), None);
+    }
+
+    #[test]
+    fn a_compiler_is_in_the_package_of_its_number_or_nobody_knows_where() {
+        let command = |cc: &str, manager| {
+            let series = Series { major: 6, minor: 12 };
+            let wanted = Wanted { cc: Some(cc), ..Wanted::new(series, Arch::X86_64) };
+            let needs: Vec<_> = survey(&wanted).into_iter().map(|(need, _)| need).collect();
+            let compiler: Vec<_> = needs.into_iter().filter(|need| need.name == cc).collect();
+            install_command(&compiler, manager)
+        };
+        let ends = |cc, manager, end: &str| command(cc, manager).unwrap().ends_with(end);
+        assert!(ends("gcc-11", Manager::Apt, " gcc-11") && ends("gcc", Manager::Apt, " gcc"));
+        assert!(ends("clang-16", Manager::Apt, " clang-16"));
+        assert!(ends("clang-16", Manager::Dnf, " clang"));
+        for unknown in ["nosuchcc", "/opt/gcc", "gcc-snapshot"] {
+            assert_eq!(command(unknown, Manager::Apt), None, "{unknown}");
+        }
     }
 
     #[test]
@@ -434,13 +472,16 @@ mod tests {
             let series = Series { major: 6, minor: 12 };
             let wanted = Wanted { btf, ..Wanted::new(series, Arch::Arm64) };
             let needs = survey(&wanted).into_iter();
-            needs.map(|(need, _)| need.package(Manager::Apt)).collect::<Vec<_>>()
+            needs
+                .filter_map(|(need, _)| Some(need.package(Manager::Apt)?.to_owned()))
+                .collect::<Vec<_>>()
         };
         let (with, without) = (packages(true), packages(false));
+        let has = |all: &[String], name: &str| all.iter().any(|one| one == name);
         for package in ["gcc-aarch64-linux-gnu", "binutils-aarch64-linux-gnu", "gcc", "make"] {
-            assert!(without.contains(&package) || Arch::Arm64.is_host(), "{without:?}");
+            assert!(has(&without, package) || Arch::Arm64.is_host(), "{without:?}");
         }
-        assert!(with.contains(&"libelf-dev") && !without.contains(&"libelf-dev"));
+        assert!(has(&with, "libelf-dev") && !has(&without, "libelf-dev"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub struct Candidate<'a> {
     pub folder: &'a str,
     /// The version that the image's label has.
     pub version: &'a KernelVersion,
-    /// Its configuration; `None` where the user insists that nobody looks.
+    /// Its configuration; `None` where nobody looks at it.
     pub config: Option<&'a DotConfig>,
     /// Whether it has the text of rkt's reboot change.
     pub restarts: bool,
@@ -27,6 +27,8 @@ pub struct Candidate<'a> {
 pub enum Lack {
     /// The change of `kernel/reboot.c` that restarts where others halt.
     Reboot,
+    /// A configuration: nobody knows what is built in.
+    Config,
     /// An option that is not built in.
     BuiltIn(&'static Need),
     /// Modules and headers are in a folder for another kernel.
@@ -50,6 +52,9 @@ impl fmt::Display for Lack {
         match self {
             Self::Reboot => {
                 write!(f, "no reboot change ('{REBOOT_TEXT}' in kernel/reboot.c): no pod ends")
+            }
+            Self::Config => {
+                write!(f, "its configuration is not known: the kernel holds none (CONFIG_IKCONFIG)")
             }
             Self::BuiltIn(need) => {
                 let names: Vec<_> =

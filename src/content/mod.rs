@@ -157,8 +157,9 @@ impl Error {
                 Some(format!("S1B_UPSTREAM_STAGE1_KVM_VERSION can be {} to {}", known.0, known.1))
             }
             Self::NotForRkt { .. } => Some(
-                "build it from its source (stage1-builder build VERSION); as it is, it can be run: \
-                 stage1-builder run --kernel FILE|debian:VERSION"
+                "build it from its source (stage1-builder build VERSION); as it is, with its \
+                 modules, it can be run: stage1-builder run --kernel debian:VERSION, or an image of \
+                 build --kernel-image FILE --modules DIR --format oci"
                     .to_owned(),
             ),
             Self::NoProgram { .. } => Some(HOW_TO_HAVE_PROGRAMS.to_owned()),

@@ -188,7 +188,7 @@ fn images(store: &Store, version: &KernelVersion) -> Vec<String> {
     let mut found: Vec<_> =
         store.images().all().into_iter().filter(|one| one.record.kernel == version).collect();
     found.sort_by_key(|one| std::cmp::Reverse(one.made));
-    found.iter().map(|one| one.record.id.to_string().replace(':', "-")).collect()
+    found.iter().map(|one| one.record.id.appc()).collect()
 }
 
 /// By the source if a tree of it is there, else by the version.

@@ -110,5 +110,5 @@ pub(crate) fn in_store(cache: &Path, image: &Path, kernel: &str) -> String {
         source: String::new(),
     };
     new.commit(&record).unwrap();
-    summary.id.to_string().replace(':', "-")
+    summary.id.appc()
 }

@@ -59,6 +59,20 @@ fn every_verb_has_a_page_that_man_can_show() {
         let (_, alone, _) = outcome(builder(folder.path()).args(["man", verb]));
         assert_eq!(alone.trim_end(), page.trim_end());
     }
+    // The pages that others refer to are there, and what is below a verb has its options.
+    let gc = fs::read_to_string(pages.join("stage1-builder-images-gc.1")).unwrap();
+    assert!(gc.contains("older\\-than") && gc.contains("max\\-size"), "{gc}");
+    let (_, alone, _) = outcome(builder(folder.path()).args(["man", "images", "gc"]));
+    assert_eq!(alone.trim_end(), gc.trim_end());
+    for name in &names {
+        let page = fs::read_to_string(pages.join(name)).unwrap().replace("\\-", "-");
+        for (before, _) in page.match_indices("(1)") {
+            let word = page[..before].rsplit(|c: char| c.is_whitespace() || c == 'R').next();
+            let word = word.unwrap().trim_start_matches("\\fB").trim_end_matches("\\f");
+            let help = word.ends_with("-help");
+            assert!(help || names.contains(&format!("{word}.1")), "{name}: {word}");
+        }
+    }
     let (code, _, stderr) = outcome(builder(folder.path()).args(["man", "biuld"]));
     assert_eq!(code, 2);
     assert!(stderr.contains("there is no verb 'biuld'") && stderr.contains("build"), "{stderr}");

@@ -86,11 +86,13 @@ impl Answer {
         format!("{}\t{}\t{word}\t{text}", self.group, self.name)
     }
 
-    /// From a line; none if it is no answer.
+    /// From a line; none if it is no answer. Control characters are left out:
+    /// the guest's kernel is anybody's, and a terminal obeys them.
     #[must_use]
     pub fn from_line(line: &str) -> Option<Self> {
         let mut fields = line.splitn(4, '\t');
-        let mut next = || fields.next().map(str::to_owned);
+        let plain = |text: &str| text.chars().filter(|one| !one.is_control()).collect::<String>();
+        let mut next = || fields.next().map(plain);
         let (group, name, word, text) = (next()?, next()?, next()?, next()?);
         let result = match word.as_str() {
             "ok" => Ok(text),
@@ -184,6 +186,8 @@ mod tests {
         }
         let messy = Answer { group: "a".into(), name: "b".into(), result: Err("x\n\ty\n".into()) };
         assert_eq!(messy.to_line(), "a\tb\tfailed\tx  y");
+        let rude = Answer::from_line("a\tb\tok\t\x1b[2Jx\r\x07y\tz").unwrap();
+        assert_eq!(rude.result, Ok("[2Jxyz".to_owned()));
         for line in ["", "a\tb\tok", "a\tb\tperhaps\tc", "[    1.0] a kernel's line"] {
             assert_eq!(Answer::from_line(line), None, "{line}");
         }

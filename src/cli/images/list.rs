@@ -36,7 +36,7 @@ pub(super) fn show(store: &Store, id: &str, format: Form) -> Result<(), Error> {
 fn in_json(image: &Found) -> Value {
     let record = &image.record;
     json!({
-        "id": record.id,
+        "id": record.id.appc(),
         "format": record.format,
         "name": record.name,
         "labels": record.labels,
@@ -57,7 +57,7 @@ fn lines(image: &Found) -> String {
     let labels: Vec<String> =
         record.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let rows = [
-        ("id", record.id.to_string()),
+        ("id", record.id.appc()),
         ("format", record.format.to_string()),
         ("name", record.name.clone()),
         ("labels", labels.join(" ")),

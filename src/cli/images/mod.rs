@@ -99,7 +99,7 @@ fn remove(store: &Store, ids: &[String]) -> Result<(), Error> {
     for image in found.iter().flatten() {
         images.remove(&image.key)?;
         store.forget_kernel(&image.record.file)?;
-        let line = format!("removed {} {}", image.record.release, image.record.id);
+        let line = format!("removed {} {}", image.record.release, image.record.id.appc());
         output::result(&line).map_err(Error::Output)?;
     }
     Ok(())

@@ -71,7 +71,7 @@ pub(super) fn version(program: &str) -> String {
 pub(super) fn installs(need: &Missing) -> String {
     let manager = Manager::of_this_host();
     let command = manager.and_then(|manager| install_command(std::slice::from_ref(need), manager));
-    command.unwrap_or_else(|| format!("install the package that has {}", need.name))
+    command.unwrap_or_else(|| format!("put {} into PATH, or name another", need.name))
 }
 
 /// Debian's sources come through apt; where it is absent, the others do.

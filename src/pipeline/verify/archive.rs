@@ -63,10 +63,7 @@ pub(super) fn determinism(image: &Image) -> Check {
         Ok(Some(again)) if again == whole.id => {
             Check::ok(NAME, "written again from its own tree, it has the same id")
         }
-        Ok(Some(again)) => Check::failed(
-            NAME,
-            format!("written again it is {}", again.to_string().replace(':', "-")),
-        ),
+        Ok(Some(again)) => Check::failed(NAME, format!("written again it is {}", again.appc())),
         Err(error) => Check::failed(NAME, crate::report::text::chain(&error)),
     }
 }

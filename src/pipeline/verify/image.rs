@@ -44,7 +44,7 @@ impl Image {
 
     /// Its id, as the build prints it.
     pub(in crate::pipeline) fn id(&self) -> String {
-        self.whole.id.to_string().replace(':', "-")
+        self.whole.id.appc()
     }
 
     /// The bytes of a file.
