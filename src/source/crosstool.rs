@@ -94,6 +94,10 @@ pub(super) struct Record {
     archive: ToolArchive,
     /// The user's keyring that vouched for it, if one did.
     keyring: Option<Digest>,
+    /// What was unpacked ([`crate::listing::contents`]), for `images verify`;
+    /// records of before it was there have none.
+    #[serde(default)]
+    contents: Option<Digest>,
 }
 
 /// The names that one release has on this host.
@@ -205,7 +209,7 @@ fn find(
     });
     let whole = folders.into_iter().find_map(|folder| {
         let record = kept::read::<Record>(&record::added(&folder, "json"))?;
-        let Record { format, archive, keyring: by } = record;
+        let Record { format, archive, keyring: by, .. } = record;
         let counts =
             record::still_counts(&archive.verified, by.as_ref(), options, keyring.as_ref());
         (format == FORMAT && counts).then_some((folder, archive))
@@ -274,7 +278,9 @@ fn install(
     }
     fsutil::remove_all(archive)?;
     let keyring = keys::fingerprint_of_file(options.keyring)?;
-    kept::write(&beside, &Record { format: FORMAT, archive: tools.archive.clone(), keyring })?;
+    let contents = Some(crate::listing::contents(&folder)?);
+    let archive = tools.archive.clone();
+    kept::write(&beside, &Record { format: FORMAT, archive, keyring, contents })?;
     reporter.note(format!("{} is in {}", tools.archive.name, tools.folder.display()));
     Ok(tools)
 }

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::images::RECORD;
 use super::{Error, Store, discard, sealed};
 use crate::digest::Digest;
-use crate::{fsutil, kept};
+use crate::{fsutil, kept, listing};
 
 /// What a check of one thing showed.
 #[derive(Debug)]
@@ -44,10 +44,16 @@ struct Provenance {
     digest: Digest,
 }
 
-/// Reads every image, every kernel that was taken out of one, every verified
-/// archive and their records, one after the other.
+/// The part of a toolchain's record that tells what was unpacked.
+#[derive(Deserialize)]
+struct Toolchain {
+    contents: Option<Digest>,
+}
+
+/// Reads every image, every kernel that was taken out of one, every toolchain,
+/// every verified archive and their records, one after the other.
 pub fn check(store: &Store) -> impl Iterator<Item = Checked> + '_ {
-    images(store).chain(kernels(store)).chain(downloads(store))
+    images(store).chain(kernels(store)).chain(toolchains(store)).chain(downloads(store))
 }
 
 fn images(store: &Store) -> impl Iterator<Item = Checked> + '_ {
@@ -77,6 +83,31 @@ fn kernels(store: &Store) -> impl Iterator<Item = Checked> + use<> {
         result: sealed::check(&path),
         paths: vec![path],
     })
+}
+
+fn toolchains(store: &Store) -> impl Iterator<Item = Checked> + use<> {
+    let records = folder(&store.toolchains())
+        .filter(|path| path.extension().is_some_and(|end| end == "json"));
+    records.map(|record| {
+        let path = record.with_extension("");
+        Checked {
+            name: format!("toolchain {}", path.file_name().unwrap_or_default().display()),
+            result: unpacked(&record, &path),
+            // The record first: without it the folder counts for nothing.
+            paths: vec![record, path],
+        }
+    })
+}
+
+/// Checks an unpacked toolchain. One whose record has no digest of it is of
+/// before there were any, and passes.
+fn unpacked(record: &Path, path: &Path) -> Result<(), Error> {
+    let known = kept::read::<Toolchain>(record)
+        .ok_or_else(|| Error::DamagedRecord { path: record.to_owned() })?;
+    let Some(expected) = known.contents else { return Ok(()) };
+    let found =
+        listing::contents(path).map_err(Error::io(format!("can't read {}", path.display())))?;
+    is_same(path, &expected, found)
 }
 
 fn downloads(store: &Store) -> impl Iterator<Item = Checked> + use<> {

@@ -133,3 +133,33 @@ fn a_kill_leaves_nothing_that_counts() {
     }
     println!("hit {hit} times while it was unpacked");
 }
+
+#[test]
+fn a_flipped_byte_is_found_named_and_fetched_again() {
+    let stage = Stage::new();
+    let project = stage.project("here");
+    let said = built(&stage, &project, &WITH);
+    let verify = |arguments: &[&str]| {
+        outcome(stage.verb(&project, &[&["images", "verify"], arguments].concat()))
+    };
+    assert_eq!(verify(&[]).0, 0);
+    let record = kept(&project).into_iter().find(|name| name.ends_with(".json")).unwrap();
+    let name = record.trim_end_matches(".json");
+    let toolchains = project.join("cache/toolchains-v1");
+    let (folder, record) = (toolchains.join(name), toolchains.join(&record));
+    let gcc = folder.join("x86_64-linux/bin/x86_64-linux-gcc");
+    for victim in [&gcc, &record] {
+        let mut bytes = fs::read(victim).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(victim, bytes).unwrap();
+        let (code, stdout, stderr) = verify(&[]);
+        assert_eq!(code, 8, "{}: {stdout}{stderr}", victim.display());
+        let damaged = stdout.lines().find(|line| line.starts_with("damaged  ")).unwrap();
+        assert_eq!(damaged, format!("damaged  toolchain {name}"), "{stdout}");
+        assert_eq!(verify(&["--repair"]).0, 0);
+        assert!(!folder.exists() && !record.exists());
+        assert_eq!(built(&stage, &project, &WITH), said);
+        assert!(folder.is_dir() && verify(&[]).0 == 0);
+    }
+}
