@@ -3,6 +3,10 @@
 //! [`build`] reads as the data flows. What is already there is found by key
 //! ([`key`]) before anything is done, so that a build with nothing to do
 //! takes milliseconds and no network.
+//!
+//! `examples/build_and_run.rs` shows how another crate uses it; it is compiled
+//! and run by the tests, as is `examples/on_kernel.rs`, which needs no more
+//! than [`crate::vm`].
 
 mod config_kernel;
 pub mod diff;
