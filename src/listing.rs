@@ -89,33 +89,6 @@ pub fn stamp(listed: &[Listed]) -> Digest {
     hasher.finish()
 }
 
-/// A digest of all that is in a folder, the bytes of its files included: names,
-/// kinds, what may be executed, where links lead.
-///
-/// # Errors
-/// When something in it can't be read, naming it.
-pub fn contents(root: &Path) -> io::Result<Digest> {
-    let mut hasher = Hasher::new(Algorithm::Sha256);
-    for Listed { path, stamp } in everything(root, &|_| true)? {
-        let at = root.join(&path);
-        hasher.update(path.as_os_str().as_bytes());
-        let (kind, holds) = match stamp.file_type() {
-            FileType::RegularFile if stamp.is_executable() => {
-                ("program", Digest::sha256_of_file(&at)?)
-            }
-            FileType::RegularFile => ("file", Digest::sha256_of_file(&at)?),
-            FileType::Symlink => {
-                let target = fs_err::read_link(&at)?;
-                ("link", Digest::sha256(target.as_os_str().as_bytes()))
-            }
-            FileType::Directory => ("folder", Digest::sha256(b"")),
-            _ => ("other", Digest::sha256(b"")),
-        };
-        hasher.update(format!("\0{kind}\0{holds}\0").as_bytes());
-    }
-    Ok(hasher.finish())
-}
-
 /// Everything below `root` but folders, sorted by path (by its parts, as
 /// [`Path`] compares). What `wanted` refuses is left out, a folder with all
 /// that is in it. Links are not followed, `root` itself is.

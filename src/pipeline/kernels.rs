@@ -106,7 +106,7 @@ pub fn kernels(
         // Of such a source, this accepts whatever it is.
         let any = request.unwrap_or(KernelRequest::Stable);
         let resolved = source::resolve(any, &options, reporter)?;
-        let offered = own(settings, &store, &resolved, with_fixes, reporter)?;
+        let offered = own(settings, &store, &resolved, with_fixes.then_some(refresh), reporter)?;
         return Ok(Answer { providers: vec![offered], others: Vec::new(), fixes: None });
     }
     let mut providers: Vec<Offered> = Vec::new();
@@ -128,18 +128,19 @@ pub fn kernels(
 }
 
 /// The user's own source. Which fixes it needs, its tree says: it is unpacked
-/// for that, and patched as a build would patch it.
+/// for that, and patched as a build would patch it. `looking` is whether to
+/// look anew, if fixes are asked for.
 fn own(
     settings: &Settings,
     store: &Store,
     resolved: &source::Resolved,
-    with_fixes: bool,
+    looking: Option<bool>,
     reporter: &dyn Reporter,
 ) -> Result<Offered, Error> {
     let mut offer = Offer::own(resolved.version);
     let mut fixes = None;
-    if with_fixes {
-        let plan = plan_for_work(settings, store, false, reporter)?;
+    if let Some(refresh) = looking {
+        let plan = plan_for_work(settings, store, refresh, reporter)?;
         let prepared = kernel::prepare(settings, store, &plan, reporter)?;
         offer.here = Some(plan.source.digest().clone());
         let sure = |fix| told(fix, Certainty::Sure);

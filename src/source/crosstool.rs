@@ -94,7 +94,7 @@ pub(super) struct Record {
     archive: ToolArchive,
     /// The user's keyring that vouched for it, if one did.
     keyring: Option<Digest>,
-    /// What was unpacked ([`crate::listing::contents`]), for `images verify`;
+    /// What was unpacked ([`super::folder_digest`]), for `images verify`;
     /// records of before it was there have none.
     #[serde(default)]
     contents: Option<Digest>,
@@ -278,7 +278,7 @@ fn install(
     }
     fsutil::remove_all(archive)?;
     let keyring = keys::fingerprint_of_file(options.keyring)?;
-    let contents = Some(crate::listing::contents(&folder)?);
+    let contents = Some(super::folder_digest(&folder, reporter)?);
     let archive = tools.archive.clone();
     kept::write(&beside, &Record { format: FORMAT, archive, keyring, contents })?;
     reporter.note(format!("{} is in {}", tools.archive.name, tools.folder.display()));

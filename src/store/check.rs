@@ -1,5 +1,6 @@
 //! Whether the store's files have the bytes that they were made with.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
@@ -8,7 +9,8 @@ use serde::Deserialize;
 use super::images::RECORD;
 use super::{Error, Store, discard, sealed};
 use crate::digest::Digest;
-use crate::{fsutil, kept, listing};
+use crate::report::Silent;
+use crate::{fsutil, kept, source};
 
 /// What a check of one thing showed.
 #[derive(Debug)]
@@ -65,9 +67,10 @@ fn images(store: &Store) -> impl Iterator<Item = Checked> + '_ {
     all.into_iter().map(move |(record, key)| {
         let folder = images.folder(&key);
         let (name, result) = match record {
-            Some(record) => {
-                (format!("image {} {}", record.release, record.id), images.verify(&key, &record))
-            }
+            Some(record) => (
+                format!("image {} {}", record.release, record.id.appc()),
+                images.verify(&key, &record),
+            ),
             None => {
                 let path = folder.join(RECORD);
                 (format!("image of the key {}", key.hex()), Err(Error::DamagedRecord { path }))
@@ -105,8 +108,9 @@ fn unpacked(record: &Path, path: &Path) -> Result<(), Error> {
     let known = kept::read::<Toolchain>(record)
         .ok_or_else(|| Error::DamagedRecord { path: record.to_owned() })?;
     let Some(expected) = known.contents else { return Ok(()) };
-    let found =
-        listing::contents(path).map_err(Error::io(format!("can't read {}", path.display())))?;
+    let found = source::folder_digest(path, &Silent)
+        .map_err(io::Error::other)
+        .map_err(Error::io(format!("can't read {}", path.display())))?;
     is_same(path, &expected, found)
 }
 
