@@ -15,10 +15,28 @@ pub struct Candidate<'a> {
     pub folder: &'a str,
     /// The version that the image's label has.
     pub version: &'a KernelVersion,
-    /// Its configuration; `None` where nobody looks at it.
-    pub config: Option<&'a DotConfig>,
+    /// Its configuration.
+    pub config: Configuration<'a>,
     /// Whether it has the text of rkt's reboot change.
     pub restarts: bool,
+}
+
+/// What can be asked of a kernel's configuration.
+#[derive(Debug, Clone, Copy)]
+pub enum Configuration<'a> {
+    /// It is this one.
+    Known(&'a DotConfig),
+    /// Nobody knows it, so that nothing is known to be built in.
+    Unknown,
+    /// Nobody asks: the user took findings on it for no error.
+    Unasked,
+}
+
+impl<'a> From<Option<&'a DotConfig>> for Configuration<'a> {
+    /// What was looked for, and found or not.
+    fn from(found: Option<&'a DotConfig>) -> Self {
+        found.map_or(Self::Unknown, Self::Known)
+    }
 }
 
 /// Something without which rkt can't boot a kernel, or never sees it end.
@@ -88,8 +106,13 @@ impl Candidate<'_> {
         if !is_of(&release, &wanted) {
             lacks.push(Lack::Version { release, wanted });
         }
-        let built_in = self.config.map(missing_for_rkt).unwrap_or_default();
-        lacks.extend(built_in.into_iter().map(Lack::BuiltIn));
+        match self.config {
+            Configuration::Known(config) => {
+                lacks.extend(missing_for_rkt(config).into_iter().map(Lack::BuiltIn));
+            }
+            Configuration::Unknown => lacks.push(Lack::Config),
+            Configuration::Unasked => {}
+        }
         lacks
     }
 
@@ -132,7 +155,7 @@ mod tests {
             release: "6.1.0-50-amd64",
             folder: "6.1.0-50-amd64",
             version: &version,
-            config: Some(&config),
+            config: Configuration::Known(&config),
             restarts: false,
         };
         let error = debian.check().unwrap_err();
@@ -142,8 +165,11 @@ mod tests {
         {
             assert!(said.contains(part), "{said}");
         }
-        let unread = Candidate { config: None, ..debian };
-        assert_eq!(unread.lacks().len(), 2, "whoever insists is not asked for options");
+        let unasked = Candidate { config: Configuration::Unasked, ..debian };
+        assert_eq!(unasked.lacks().len(), 2, "whoever insists is not asked for options");
+        let unknown = Candidate { config: None.into(), ..debian };
+        assert_eq!(unknown.lacks().last(), Some(&Lack::Config), "one line, not thirty");
+        assert_eq!(unknown.lacks().len(), 3);
     }
 
     #[test]
@@ -153,7 +179,7 @@ mod tests {
             release: "6.12.0-kinvolk-v1",
             folder: "6.12.0-kinvolk-v1",
             version: &version,
-            config: Some(&config),
+            config: Some(&config).into(),
             restarts: true,
         };
         ours.check().unwrap();

@@ -6,7 +6,7 @@ use fs_err as fs;
 
 use super::tree::{add_boot_names, add_files};
 use super::{
-    CONFIG, Candidate, Error, KERNEL, Lack, MODULES, Node, Rootfs, release_of, restarts, stage1,
+    CONFIG, Candidate, Error, KERNEL, MODULES, Node, Rootfs, release_of, restarts, stage1,
 };
 use crate::kconfig::DotConfig;
 use crate::settings::{Arch, KernelVersion, RktVersion};
@@ -141,11 +141,8 @@ impl Foreign {
         let config = config.map_err(Error::Config)?;
         let release = release_of(&self.image)?;
         let restarts = vmlinux.map(restarts).transpose()?.unwrap_or(false);
-        let (folder, config) = (release.as_str(), config.as_ref());
-        let mut lacks = Candidate { release: folder, folder, version, config, restarts }.lacks();
-        // What nobody knows is not there.
-        lacks.extend(config.is_none().then_some(Lack::Config));
-        if lacks.is_empty() { Ok(()) } else { Err(Error::NotForRkt { release, lacks }) }
+        let (folder, config) = (release.as_str(), config.as_ref().into());
+        Candidate { release: folder, folder, version, config, restarts }.check()
     }
 }
 

@@ -34,7 +34,7 @@ mod vmlinux;
 use std::io;
 use std::path::PathBuf;
 
-pub use bootable::{Candidate, Lack};
+pub use bootable::{Candidate, Configuration, Lack};
 pub use foreign::{Foreign, add_stage1, debians, modules_in};
 pub use form::{Form, STAGE1_MODULES};
 pub use guest::{

@@ -3,7 +3,7 @@
 use super::guest::{BIND_HEADERS, guest_program};
 use super::kernel_image::restarts;
 use super::upstream::Upstream;
-use super::{Candidate, Error, Rootfs, release_of};
+use super::{Candidate, Configuration, Error, Rootfs, release_of};
 use fs_err as fs;
 
 use crate::compile::KernelArtifacts;
@@ -82,15 +82,12 @@ pub(super) fn add_programs(
 /// Refuses a kernel that rkt could not boot.
 fn check_bootable(artifacts: &KernelArtifacts, any_config: bool) -> Result<(), Error> {
     let vmlinux = fs::File::open(artifacts.build.join("vmlinux")).map_err(Error::Read)?;
-    let config = match any_config {
-        true => None,
-        false => Some(DotConfig::load(&artifacts.build.join(".config")).map_err(Error::Config)?),
-    };
+    let config = DotConfig::load(&artifacts.build.join(".config")).map_err(Error::Config)?;
     let candidate = Candidate {
         release: &release_of(&artifacts.image)?,
         folder: &artifacts.release,
         version: &artifacts.version,
-        config: config.as_ref(),
+        config: if any_config { Configuration::Unasked } else { Configuration::Known(&config) },
         restarts: restarts(vmlinux)?,
     };
     candidate.check()

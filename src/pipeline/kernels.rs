@@ -9,7 +9,7 @@ use crate::source::{self, Offer, Provider};
 use crate::store::{self, Store};
 
 use super::Error;
-use super::plan::{Places, config, plan_for_work, wanted};
+use super::plan::{Places, config, of_resolved, wanted};
 use super::{kernel, toolchain};
 
 /// What there is of what is asked for.
@@ -105,8 +105,9 @@ pub fn kernels(
     if settings.source.is_some() {
         // Of such a source, this accepts whatever it is.
         let any = request.unwrap_or(KernelRequest::Stable);
-        let resolved = source::resolve(any, &options, reporter)?;
-        let offered = own(settings, &store, &resolved, with_fixes.then_some(refresh), reporter)?;
+        let folder = kernel::workspaces(settings, &store);
+        let options = source::Options { ahead: with_fixes.then_some(folder.as_path()), ..options };
+        let offered = own(settings, &store, any, &options, reporter)?;
         return Ok(Answer { providers: vec![offered], others: Vec::new(), fixes: None });
     }
     let mut providers: Vec<Offered> = Vec::new();
@@ -127,20 +128,20 @@ pub fn kernels(
     Ok(Answer { providers, others, fixes: fixes.transpose()? })
 }
 
-/// The user's own source. Which fixes it needs, its tree says: it is unpacked
-/// for that, and patched as a build would patch it. `looking` is whether to
-/// look anew, if fixes are asked for.
+/// The user's own source. Which fixes it needs, its tree says: if the options
+/// say where to unpack it, it is, and patched as a build would patch it.
 fn own(
     settings: &Settings,
     store: &Store,
-    resolved: &source::Resolved,
-    looking: Option<bool>,
+    request: KernelRequest,
+    options: &source::Options<'_>,
     reporter: &dyn Reporter,
 ) -> Result<Offered, Error> {
+    let resolved = source::resolve(request, options, reporter)?;
     let mut offer = Offer::own(resolved.version);
     let mut fixes = None;
-    if let Some(refresh) = looking {
-        let plan = plan_for_work(settings, store, refresh, reporter)?;
+    if options.ahead.is_some() {
+        let plan = of_resolved(settings, store, &resolved, options, reporter)?;
         let prepared = kernel::prepare(settings, store, &plan, reporter)?;
         offer.here = Some(plan.source.digest().clone());
         let sure = |fix| told(fix, Certainty::Sure);

@@ -112,23 +112,35 @@ fn planning(
     let of_stage1 = settings.formats.contains(&Format::Aci);
     content::check(settings.upstream, of_stage1.then_some(settings.arch))?;
     let places = Places::new(settings, store);
-    if let Some(folder) = ahead {
+    let options = source::Options { ahead, ..places.options(settings, refresh) };
+    let resolved = source::resolve(request(settings), &options, reporter)?;
+    of_resolved(settings, store, &resolved, &options, reporter)
+}
+
+/// The plan of a kernel that is found already. What is fetched is unpacked
+/// while it comes if the options say where.
+pub(super) fn of_resolved(
+    settings: &Settings,
+    store: &Store,
+    resolved: &source::Resolved,
+    options: &source::Options<'_>,
+    reporter: &dyn Reporter,
+) -> Result<BuildPlan, Error> {
+    if let Some(folder) = options.ahead {
         // What a killed run unpacked: nobody else may come by to remove it.
         fsutil::sweep(folder);
     }
-    let options = source::Options { ahead, ..places.options(settings, refresh) };
-    let resolved = source::resolve(request(settings), &options, reporter)?;
     let version = resolved.version;
     settings.release(version, "")?;
     let config = config(settings, &version)?;
     check_vmlinux(settings, &config)?;
-    let tools = toolchain::fetched(settings, version, &config, store, &options, reporter)?;
+    let tools = toolchain::fetched(settings, version, &config, store, options, reporter)?;
     let toolchain = Toolchain::detect(&wanted(settings, version, &config, tools.as_ref()))?;
-    if !source::is_here(&resolved, &options)? {
+    if !source::is_here(resolved, options)? {
         super::tools::check(settings, version, &config)?;
     }
-    let patches = patches(settings, &options, reporter)?;
-    let source = source::fetch(&resolved, &options, reporter)?;
+    let patches = patches(settings, options, reporter)?;
+    let source = source::fetch(resolved, options, reporter)?;
     assemble(settings, Parts { version, source, patches, config, toolchain })
 }
 

@@ -197,7 +197,7 @@ pub(super) fn bootable(image: &Image) -> Check {
         release,
         folder,
         version: &version,
-        config: config.as_ref(),
+        config: config.as_ref().into(),
         restarts: content::restarts(vmlinux.as_slice()).unwrap_or(false),
     };
     let lacks = candidate.lacks().iter().map(ToString::to_string).collect();
