@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde_json::Value;
 
+use super::said::digest;
 use crate::pack::Error;
 use crate::pack::layout::{put_in_place, unpack_archive};
 
@@ -29,17 +30,39 @@ pub fn unpack(archive: impl Read, into: &Path) -> Result<(), Error> {
 /// # Errors
 /// When it is none of ours.
 pub fn layer_of(layout: &Path) -> Result<PathBuf, Error> {
-    let blob = |digest: &Value| {
-        let hex = digest.as_str()?.strip_prefix("sha256:")?;
-        Some(layout.join("blobs/sha256").join(hex))
-    };
+    // A digest is a file's name here: nothing else may be one.
+    let blob = |named: &Value| Ok(layout.join("blobs/sha256").join(digest(named)?.hex()));
     let index: Value = read(&layout.join("index.json"))?;
-    let not = || Error::NotAnImage { why: "it has no image of one layer" };
-    let manifest = blob(&index["manifests"][0]["digest"]).ok_or_else(not)?;
-    let manifest: Value = read(&manifest)?;
-    blob(&manifest["layers"][0]["digest"]).ok_or_else(not)
+    let manifest: Value = read(&blob(&index["manifests"][0]["digest"])?)?;
+    blob(&manifest["layers"][0]["digest"])
 }
 
 fn read(path: &Path) -> Result<Value, Error> {
     serde_json::from_slice(&fs::read(path).map_err(Error::Read)?).map_err(Error::Manifest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_layers_digest_is_no_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = folder.path().join("blobs/sha256");
+        fs::create_dir_all(&blobs).unwrap();
+        let (manifest, layer) = ("ab".repeat(32), "cd".repeat(32));
+        let index = format!(r#"{{"manifests": [{{"digest": "sha256:{manifest}"}}]}}"#);
+        fs::write(folder.path().join("index.json"), index).unwrap();
+        for (named, there) in [
+            (layer.clone(), true),
+            (format!("{}/{}", "cd".repeat(16), "c".repeat(31)), false),
+            ("../../../../etc/passwd".to_owned(), false),
+            (String::new(), false),
+        ] {
+            let text = format!(r#"{{"layers": [{{"digest": "sha256:{named}"}}]}}"#);
+            fs::write(blobs.join(&manifest), text).unwrap();
+            let found = layer_of(folder.path()).ok();
+            assert_eq!(found, there.then(|| blobs.join(&layer)), "{named}");
+        }
+    }
 }

@@ -102,7 +102,8 @@ fn blob(
     Ok((bytes, named))
 }
 
-fn digest(value: &Value) -> Result<Digest, Error> {
+/// The SHA-256 that a document names something by.
+pub(super) fn digest(value: &Value) -> Result<Digest, Error> {
     let hex = value.as_str().and_then(|text| text.strip_prefix("sha256:"));
     let digest = hex.and_then(|hex| Digest::from_hex(Algorithm::Sha256, hex));
     digest.ok_or(Error::NotAnImage { why: "its documents name no sha256 where one is due" })
