@@ -33,6 +33,7 @@ pub(crate) mod fuzzing;
 mod headers;
 mod job;
 mod make;
+mod openssl;
 mod pahole;
 mod progress;
 mod requirements;

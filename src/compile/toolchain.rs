@@ -9,8 +9,8 @@ use std::str::FromStr;
 use regex::Regex;
 use serde::Serialize;
 
-use super::Error;
 use super::requirements::missing;
+use super::{Error, openssl};
 use crate::proc::{self, Program};
 use crate::settings::{Arch, Series};
 use crate::source::{CrossTools, ToolArchive};
@@ -193,6 +193,10 @@ pub struct Toolchain {
     /// make. Its version decides on fixes but does not reach the output.
     #[serde(skip)]
     pub make: Tool,
+    /// The host's OpenSSL, if its headers are there. Like the C library's,
+    /// they are no part of the identity: they decide on fixes alone.
+    #[serde(skip)]
+    pub openssl: Option<ToolVersion>,
     /// The prefix of the tools of another architecture or of an archive, or
     /// nothing.
     pub cross_prefix: String,
@@ -254,11 +258,13 @@ impl Toolchain {
             let others = [wanted.compressor, CONFIG_COMPRESSOR]
                 .map(|name| (name, scope.spawn(move || first_line(name, "--version"))));
             let cc = joined(cc.join())?;
+            let host_cc = match host_cc {
+                Some(thread) => joined(thread.join())?,
+                None => cc.clone(),
+            };
             Ok(Self {
-                host_cc: match host_cc {
-                    Some(thread) => joined(thread.join())?,
-                    None => cc.clone(),
-                },
+                openssl: openssl::version(&host_cc.target),
+                host_cc,
                 cc,
                 linker: joined(linker.join())?,
                 make: joined(make.join())?,
@@ -350,6 +356,7 @@ pub(super) mod tests {
             host_cc: compiler,
             linker: tool("ld", "2.40"),
             make: tool("make", "4.3"),
+            openssl: Some(version("3.0.17")),
             cross_prefix: String::new(),
             archive: None,
             tools: None,

@@ -19,6 +19,7 @@ enum Tool {
     Binutils,
     Make,
     Pahole,
+    Openssl,
 }
 
 impl Condition {
@@ -34,6 +35,7 @@ impl Condition {
             Tool::Binutils => Some(toolchain.linker.version),
             Tool::Make => Some(toolchain.make.version),
             Tool::Pahole => toolchain.pahole.as_ref().map(|pahole| pahole.version),
+            Tool::Openssl => toolchain.openssl,
         };
         version.is_some_and(|version| version >= self.at_least)
     }
@@ -51,6 +53,7 @@ impl FromStr for Condition {
             "binutils" => Tool::Binutils,
             "make" => Tool::Make,
             "pahole" => Tool::Pahole,
+            "openssl" => Tool::Openssl,
             _ => return Err(wrong()),
         };
         Ok(Self { tool, at_least: version.parse().map_err(|_| wrong())? })
@@ -75,15 +78,17 @@ mod tests {
         let mut toolchain = a_toolchain();
         let holds =
             |text: &str, toolchain: &Toolchain| text.parse::<Condition>().unwrap().holds(toolchain);
-        for text in ["gcc>=12", "gcc>=9.5", "binutils>=2.36", "make>=4.3", "pahole>=1.24"] {
+        for text in ["gcc>=12", "gcc>=9.5", "binutils>=2.36", "openssl>=3", "pahole>=1.24"] {
             assert!(holds(text, &toolchain), "{text}");
         }
-        for text in ["gcc>=12.3", "host-gcc>=13", "binutils>=2.41", "make>=4.4"] {
+        for text in ["gcc>=12.3", "host-gcc>=13", "binutils>=2.41", "make>=4.4", "openssl>=4"] {
             assert!(!holds(text, &toolchain), "{text}");
         }
         toolchain.cc.family = Family::Clang;
-        toolchain.pahole = None;
-        assert!(!holds("gcc>=4", &toolchain) && !holds("pahole>=1", &toolchain));
+        (toolchain.pahole, toolchain.openssl) = (None, None);
+        for text in ["gcc>=4", "pahole>=1", "openssl>=1"] {
+            assert!(!holds(text, &toolchain), "{text}");
+        }
         assert!(holds("host-gcc>=4", &toolchain));
     }
 

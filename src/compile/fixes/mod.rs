@@ -195,6 +195,9 @@ const PATCHES: &[(&str, &str)] = &[
     ("no-pie-modules.patch", include_str!("../../../fixes/no-pie-modules.patch")),
     ("overlay-remote.patch", include_str!("../../../fixes/overlay-remote.patch")),
     ("overlay-9p.patch", include_str!("../../../fixes/overlay-9p.patch")),
+    ("openssl4-sign-file.patch", include_str!("../../../fixes/openssl4-sign-file.patch")),
+    ("openssl4-extract-cert.patch", include_str!("../../../fixes/openssl4-extract-cert.patch")),
+    ("openssl4-certs.patch", include_str!("../../../fixes/openssl4-certs.patch")),
 ];
 
 #[cfg(test)]
@@ -377,6 +380,21 @@ mod tests {
                 "arm64-reloc-range.patch",
                 "\nstatic int reloc_data(enum aarch64_reloc_op op, void *place, u64 val, int len)\n{\n\tu64 imm_mask = (1 << len) - 1;\n\ts64 sval = do_reloc(op, place, val);\n\n\tswitch (len) {\n",
                 "(1ULL << len)",
+            ),
+            (
+                "openssl4-sign-file.patch",
+                "#include <openssl/err.h>\n#include <openssl/engine.h>\n\n/*\n\n\tif (!strncmp(private_key_name, \"pkcs11:\", 7)) {\n\t\tENGINE *e;\n\n\t\tERR(!private_key, \"%s\", private_key_name);\n\t} else {\n",
+                "OSSL_STORE_INFO_get1_PKEY",
+            ),
+            (
+                "openssl4-extract-cert.patch",
+                "#include <openssl/err.h>\n#include <openssl/engine.h>\n\n#else\n\t\tENGINE *e;\n\t\tENGINE_ctrl_cmd(e, \"LOAD_CERT_CTRL\", 0, &parms, NULL, 1);\n\t\tERR(!parms.cert, \"Get X.509 from PKCS#11\");\n",
+                "OSSL_STORE_INFO_get1_CERT",
+            ),
+            (
+                "openssl4-certs.patch",
+                "#include <openssl/err.h>\n#include <openssl/engine.h>\n\n{\n\t\tENGINE *e;\n\t\tENGINE_ctrl_cmd(e, \"LOAD_CERT_CTRL\", 0, &parms, NULL, 1);\n\t\tERR(!parms.cert, \"Get X.509 from PKCS#11\");\n",
+                "OSSL_STORE_INFO_get1_CERT",
             ),
         ] {
             let text = patch(name).unwrap();
