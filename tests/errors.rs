@@ -297,7 +297,7 @@ fn which_fixes_a_source_needs_its_tree_says() {
     let gone = project.path("gone").display().to_string();
     project.run(&["kernels", "4.9", "--fixes", "--source", &gone]).is(4, &[&gone]);
 
-    // What is asked of is the argument, not what a build would build.
+    // The argument counts, not the setting.
     project.write(".config", "S1B_KERNEL_VERSION=4.9\n");
     let asked = project.run(&kernels);
     assert!(asked.stdout.contains("applies: dtc-yylloc"), "{}\n{}", asked.stdout, asked.stderr);

@@ -1,7 +1,7 @@
 //! The OpenSSL that the programs of a build are compiled with which sign
 //! modules and collect certificates.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use fs_err as fs;
 use regex::Regex;
@@ -9,14 +9,17 @@ use regex::Regex;
 use super::ToolVersion;
 use super::toolchain::version_in;
 
+/// The release that brought providers, which do what engines did.
+const WITH_PROVIDERS: ToolVersion = ToolVersion { major: 3, minor: 0, patch: 0 };
 /// The release from which on there are no engines.
 const WITHOUT_ENGINES: ToolVersion = ToolVersion { major: 4, minor: 0, patch: 0 };
 
 /// The version by the header that a compiler for `target` finds. It is read
-/// where compilers look by themselves (gcc's manual, "Search Path"): every
-/// build asks, and a file takes no time. An older release that a distribution
-/// ships without engines' header, as Fedora does, counts as the first that has
-/// none: it takes the same of a source.
+/// where compilers of distributions look by themselves (the preprocessor's
+/// manual, "Search Path"): every build asks, and a file takes no time. What
+/// only a compiler or pkg-config knows of is not seen. A 3 without engines, as
+/// Fedora's, counts as the first release that has none: it takes the same of a
+/// source.
 pub(super) fn version(target: &str) -> Option<ToolVersion> {
     let folders = ["/usr/local/include", &format!("/usr/include/{target}"), "/usr/include"];
     version_below(&folders.map(PathBuf::from))
@@ -24,12 +27,27 @@ pub(super) fn version(target: &str) -> Option<ToolVersion> {
 
 fn version_below(folders: &[PathBuf]) -> Option<ToolVersion> {
     let find = |header: &str| {
-        let places = folders.iter().map(|folder| folder.join("openssl").join(header));
-        places.into_iter().find(|path: &PathBuf| path.is_file())
+        folders.iter().map(|folder| folder.join("openssl").join(header)).find(|path| path.is_file())
     };
     let version = version_of(&fs::read_to_string(find("opensslv.h")?).ok()?)?;
-    let engines = find("engine.h").as_deref().is_some_and(Path::is_file);
-    Some(if engines { version } else { version.max(WITHOUT_ENGINES) })
+    if version < WITH_PROVIDERS {
+        return Some(version);
+    }
+    let without = |&header: &&str| {
+        find(header).is_some_and(|path| fs::read_to_string(path).is_ok_and(|text| refuses(&text)))
+    };
+    let none =
+        find("engine.h").is_none() || ["opensslconf.h", "configuration.h"].iter().any(without);
+    Some(if none { version.max(WITHOUT_ENGINES) } else { version })
+}
+
+/// Whether a header of the build's options says that there are no engines
+/// (OpenSSL's `no-engine`).
+fn refuses(header: &str) -> bool {
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let defines =
+        |line: &str| words(line.trim_start_matches(['#', ' '])) == ["define", "OPENSSL_NO_ENGINE"];
+    header.lines().any(defines)
 }
 
 /// Since 3.0 the numbers are macros of their own, before they are part of the
@@ -78,6 +96,18 @@ mod tests {
         assert_eq!(version_below(&folders), Some("4".parse().unwrap()));
         fs::write(second.join("openssl/engine.h"), "").unwrap();
         assert_eq!(version_below(&folders), Some("3.0.17".parse().unwrap()));
+        let options = second.join("openssl/configuration.h");
+        fs::write(&options, "#ifndef OPENSSL_NO_ENGINE\n# define OPENSSL_NO_ENGINE\n#endif\n")
+            .unwrap();
+        assert_eq!(version_below(&folders), Some("4".parse().unwrap()));
+        fs::write(&options, "# define OPENSSL_NO_STATIC_ENGINE\n").unwrap();
+        assert_eq!(version_below(&folders), Some("3.0.17".parse().unwrap()));
+
+        // Before 3 nothing takes an engine's place.
+        let old = THREE.replace("MAJOR  3", "MAJOR  1");
+        fs::write(second.join("openssl/opensslv.h"), old).unwrap();
+        fs::remove_file(second.join("openssl/engine.h")).unwrap();
+        assert_eq!(version_below(&folders), Some("1.0.17".parse().unwrap()));
 
         // The first folder's is the compiler's.
         fs::create_dir_all(first.join("openssl")).unwrap();

@@ -193,10 +193,13 @@ pub struct Toolchain {
     /// make. Its version decides on fixes but does not reach the output.
     #[serde(skip)]
     pub make: Tool,
-    /// The host's OpenSSL, if its headers are there. Like the C library's,
-    /// they are no part of the identity: they decide on fixes alone.
+    /// The host's OpenSSL, if its headers are there. It decides on fixes.
     #[serde(skip)]
     pub openssl: Option<ToolVersion>,
+    /// Its major release, if the configuration asks for signatures: an image
+    /// then holds a program that is linked with its library.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub libcrypto: Option<u32>,
     /// The prefix of the tools of another architecture or of an archive, or
     /// nothing.
     pub cross_prefix: String,
@@ -262,8 +265,10 @@ impl Toolchain {
                 Some(thread) => joined(thread.join())?,
                 None => cc.clone(),
             };
+            let openssl = openssl::version(&host_cc.target);
             Ok(Self {
-                openssl: openssl::version(&host_cc.target),
+                openssl,
+                libcrypto: openssl.filter(|_| wanted.openssl).map(|openssl| openssl.major),
                 host_cc,
                 cc,
                 linker: joined(linker.join())?,
@@ -357,6 +362,7 @@ pub(super) mod tests {
             linker: tool("ld", "2.40"),
             make: tool("make", "4.3"),
             openssl: Some(version("3.0.17")),
+            libcrypto: None,
             cross_prefix: String::new(),
             archive: None,
             tools: None,
@@ -401,6 +407,17 @@ pub(super) mod tests {
         let key = serde_json::to_string(&toolchain).unwrap();
         assert!(key.contains(&toolchain.cc.text) && !key.contains("\"make\""), "{key}");
         assert!(toolchain.cc.version >= "4.9".parse().unwrap(), "{key}");
+    }
+
+    #[test]
+    fn openssl_is_of_the_identity_where_something_is_signed() {
+        let key = |libcrypto| {
+            let toolchain = Toolchain { libcrypto, ..a_toolchain() };
+            serde_json::to_value(toolchain).unwrap()
+        };
+        assert_eq!(key(Some(4))["libcrypto"], 4);
+        assert!(key(None).as_object().unwrap().keys().all(|name| !name.contains("ssl")));
+        assert!(key(None).get("libcrypto").is_none());
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub enum Configuration<'a> {
     Known(&'a DotConfig),
     /// Nobody knows it, so that nothing is known to be built in.
     Unknown,
-    /// Nobody asks: the user took findings on it for no error.
+    /// Nobody asks (`--insecure-options=kconfig`).
     Unasked,
 }
 
@@ -72,7 +72,10 @@ impl fmt::Display for Lack {
                 write!(f, "no reboot change ('{REBOOT_TEXT}' in kernel/reboot.c): no pod ends")
             }
             Self::Config => {
-                write!(f, "its configuration is not known: the kernel holds none (CONFIG_IKCONFIG)")
+                write!(
+                    f,
+                    "its configuration is not known (a kernel can hold its own: CONFIG_IKCONFIG)"
+                )
             }
             Self::BuiltIn(need) => {
                 let names: Vec<_> =

@@ -82,12 +82,15 @@ pub(super) fn add_programs(
 /// Refuses a kernel that rkt could not boot.
 fn check_bootable(artifacts: &KernelArtifacts, any_config: bool) -> Result<(), Error> {
     let vmlinux = fs::File::open(artifacts.build.join("vmlinux")).map_err(Error::Read)?;
-    let config = DotConfig::load(&artifacts.build.join(".config")).map_err(Error::Config)?;
+    let config = match any_config {
+        true => None,
+        false => Some(DotConfig::load(&artifacts.build.join(".config")).map_err(Error::Config)?),
+    };
     let candidate = Candidate {
         release: &release_of(&artifacts.image)?,
         folder: &artifacts.release,
         version: &artifacts.version,
-        config: if any_config { Configuration::Unasked } else { Configuration::Known(&config) },
+        config: config.as_ref().map_or(Configuration::Unasked, Configuration::Known),
         restarts: restarts(vmlinux)?,
     };
     candidate.check()

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::compile::{Fix, Toolchain, fixes};
+use crate::digest::Digest;
 use crate::report::{Reporter, text};
 use crate::settings::{KernelRequest, KernelVersion, Settings};
 use crate::source::{self, Offer, Provider};
@@ -105,9 +106,13 @@ pub fn kernels(
     if settings.source.is_some() {
         // Of such a source, this accepts whatever it is.
         let any = request.unwrap_or(KernelRequest::Stable);
-        let folder = kernel::workspaces(settings, &store);
-        let options = source::Options { ahead: with_fixes.then_some(folder.as_path()), ..options };
-        let offered = own(settings, &store, any, &options, reporter)?;
+        let resolved = source::resolve(any, &options, reporter)?;
+        let mut own = own(&store, resolved.version);
+        if with_fixes {
+            let (digest, fixes) = of_its_tree(settings, &store, &resolved, &options, reporter)?;
+            (own.offer.here, own.fixes) = (Some(digest), Some(fixes));
+        }
+        let offered = Offered { provider: resolved.provider, error: None, kernels: vec![own] };
         return Ok(Answer { providers: vec![offered], others: Vec::new(), fixes: None });
     }
     let mut providers: Vec<Offered> = Vec::new();
@@ -128,28 +133,25 @@ pub fn kernels(
     Ok(Answer { providers, others, fixes: fixes.transpose()? })
 }
 
-/// The user's own source. Which fixes it needs, its tree says: if the options
-/// say where to unpack it, it is, and patched as a build would patch it.
-fn own(
+/// The user's own source.
+fn own(store: &Store, version: KernelVersion) -> Kernel {
+    Kernel { images: images(store, &version), offer: Offer::own(version), fixes: None }
+}
+
+/// Which fixes the user's own source needs, its tree says: it is unpacked and
+/// patched as a build would do it.
+fn of_its_tree(
     settings: &Settings,
     store: &Store,
-    request: KernelRequest,
+    resolved: &source::Resolved,
     options: &source::Options<'_>,
     reporter: &dyn Reporter,
-) -> Result<Offered, Error> {
-    let resolved = source::resolve(request, options, reporter)?;
-    let mut offer = Offer::own(resolved.version);
-    let mut fixes = None;
-    if options.ahead.is_some() {
-        let plan = of_resolved(settings, store, &resolved, options, reporter)?;
-        let prepared = kernel::prepare(settings, store, &plan, reporter)?;
-        offer.here = Some(plan.source.digest().clone());
-        let sure = |fix| told(fix, Certainty::Sure);
-        fixes = Some(prepared.fixes.iter().cloned().map(sure).collect());
-    }
-    let images = images(store, &offer.version);
-    let kernels = vec![Kernel { offer, images, fixes }];
-    Ok(Offered { provider: resolved.provider, error: None, kernels })
+) -> Result<(Digest, Vec<Needed>), Error> {
+    let plan = of_resolved(settings, store, resolved, options, reporter)?;
+    let prepared = kernel::prepare(settings, store, &plan, reporter)?;
+    let sure = |fix| told(fix, Certainty::Sure);
+    let fixes = prepared.fixes.iter().cloned().map(sure).collect();
+    Ok((plan.source.digest().clone(), fixes))
 }
 
 /// The version that a request names, or the first of the series.

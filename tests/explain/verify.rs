@@ -86,6 +86,10 @@ fn each_damage_is_found_by_its_check_alone() {
         let (names, verdict) = failed(&parts.write("damaged.aci"));
         assert_eq!(names, [check], "{verdict:#}");
     }
+    // What nobody knows is not taken for built in.
+    let (names, verdict) = failed(&Parts::new().with(&[&config_path], &[]).write("damaged.aci"));
+    assert_eq!(names, ["configuration", "rkt"], "{verdict:#}");
+    assert!(verdict.to_string().contains("its configuration is not known"), "{verdict:#}");
 }
 
 #[test]

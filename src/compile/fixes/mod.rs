@@ -274,6 +274,29 @@ mod tests {
     }
 
     #[test]
+    fn programs_that_ask_engines_are_mended_for_a_library_that_has_none() {
+        let tree = tempfile::tempdir().unwrap();
+        let mut four = a_toolchain();
+        four.openssl = Some("4.0.3".parse().unwrap());
+        for (file, id) in [
+            ("scripts/sign-file.c", "openssl4-sign-file"),
+            ("scripts/extract-cert.c", "openssl4-extract-cert"),
+            ("certs/extract-cert.c", "openssl4-certs"),
+        ] {
+            write(tree.path(), file, "#include <openssl/err.h>\n#include <openssl/engine.h>\n");
+            assert!(ids(tree.path(), &a_toolchain()).is_empty(), "{file}");
+            assert_eq!(ids(tree.path(), &four), [id]);
+            // Upstream's own: only for a library that has them.
+            write(
+                tree.path(),
+                file,
+                "# if !defined(OPENSSL_NO_ENGINE)\n#  include <openssl/engine.h>\n",
+            );
+            assert!(ids(tree.path(), &four).is_empty(), "{file}");
+        }
+    }
+
+    #[test]
     fn without_a_source_the_series_and_the_tools_decide() {
         let table = table().unwrap();
         let ids = |series: &str, tools: Option<&Toolchain>| -> Vec<&str> {

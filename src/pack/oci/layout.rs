@@ -30,7 +30,7 @@ pub fn unpack(archive: impl Read, into: &Path) -> Result<(), Error> {
 /// # Errors
 /// When it is none of ours.
 pub fn layer_of(layout: &Path) -> Result<PathBuf, Error> {
-    // A digest is a file's name here: nothing else may be one.
+    // Only a digest becomes a file's name.
     let blob = |named: &Value| Ok(layout.join("blobs/sha256").join(digest(named)?.hex()));
     let index: Value = read(&layout.join("index.json"))?;
     let manifest: Value = read(&blob(&index["manifests"][0]["digest"])?)?;
