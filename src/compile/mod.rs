@@ -52,7 +52,7 @@ pub use failure::Failure;
 pub use fixes::Fix;
 pub use job::{CONFIG_FOLDER, Compiled, Job, OBJECT_FOLDER};
 pub use progress::estimated_objects;
-pub use requirements::{Manager, Missing, install_command, missing, needs_openssl, survey};
+pub use requirements::{Manager, Missing, SIGNS, install_command, missing, needs_openssl, survey};
 pub use toolchain::{
     Compiler, Family, Tool, ToolVersion, Toolchain, Wanted, cross_prefix, first_line, version_line,
 };

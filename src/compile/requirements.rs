@@ -255,12 +255,15 @@ const REQUIREMENTS: &[Requirement] = &[
     },
 ];
 
-/// Whether a configuration makes the build compile programs with OpenSSL:
-/// the one that signs modules, the one that extracts certificates.
+/// The symbols that make a build compile programs with OpenSSL: the one that
+/// signs modules, the one that extracts certificates. Others may select them.
+pub const SIGNS: [&str; 2] = ["MODULE_SIG", "SYSTEM_TRUSTED_KEYRING"];
+
+/// Whether a finished configuration has one of [`SIGNS`].
 #[must_use]
 pub fn needs_openssl(config: &str) -> bool {
-    let names = ["CONFIG_MODULE_SIG=y", "CONFIG_SYSTEM_TRUSTED_KEYRING=y"];
-    config.lines().any(|line| names.contains(&line))
+    let has = |name: &str| config.lines().any(|line| line == format!("CONFIG_{name}=y"));
+    SIGNS.iter().any(|name| has(name))
 }
 
 impl When {

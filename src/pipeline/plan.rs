@@ -196,15 +196,10 @@ pub(super) fn wanted<'a>(
         launcher: settings.compiler_launcher.as_deref(),
         compressor: compressor.map_or("gzip", |(_, program)| program),
         btf: config.asks_for(BTF),
-        openssl: SIGNS.iter().any(|name| config.asks_for(name)),
+        openssl: compile::SIGNS.iter().any(|name| config.asks_for(name)),
         ..Wanted::new(version.series(), settings.arch)
     }
 }
-
-/// The symbols that make a build compile programs with OpenSSL. Others may
-/// select them, which only the finished configuration tells
-/// ([`compile::needs_openssl`]).
-const SIGNS: [&str; 2] = ["MODULE_SIG", "SYSTEM_TRUSTED_KEYRING"];
 
 /// The symbol of type information.
 const BTF: &str = "DEBUG_INFO_BTF";

@@ -7,6 +7,7 @@ use fs_err as fs;
 use serde_json::Value;
 
 use super::said::digest;
+use crate::digest::Digest;
 use crate::pack::Error;
 use crate::pack::layout::{put_in_place, unpack_archive};
 
@@ -14,6 +15,8 @@ use crate::pack::layout::{put_in_place, unpack_archive};
 pub const MARK: &str = "oci-layout";
 /// What is in a layout's folder.
 pub const NAMES: &[&str] = &["blobs", "index.json", MARK];
+/// Where the blobs are.
+pub(super) const BLOBS: &str = "blobs/sha256";
 
 /// Lays an archive out as a folder at `into`, in place of a layout that was
 /// there before.
@@ -30,11 +33,15 @@ pub fn unpack(archive: impl Read, into: &Path) -> Result<(), Error> {
 /// # Errors
 /// When it is none of ours.
 pub fn layer_of(layout: &Path) -> Result<PathBuf, Error> {
-    // Only a digest becomes a file's name.
-    let blob = |named: &Value| Ok(layout.join("blobs/sha256").join(digest(named)?.hex()));
+    let file = |named: &Value| Ok(blob(layout, &digest(named)?));
     let index: Value = read(&layout.join("index.json"))?;
-    let manifest: Value = read(&blob(&index["manifests"][0]["digest"])?)?;
-    blob(&manifest["layers"][0]["digest"])
+    let manifest: Value = read(&file(&index["manifests"][0]["digest"])?)?;
+    file(&manifest["layers"][0]["digest"])
+}
+
+/// The file of a blob: only a digest becomes a file's name.
+pub(super) fn blob(layout: &Path, named: &Digest) -> PathBuf {
+    layout.join(BLOBS).join(named.hex())
 }
 
 fn read(path: &Path) -> Result<Value, Error> {
@@ -48,7 +55,7 @@ mod tests {
     #[test]
     fn a_layers_digest_is_no_path() {
         let folder = tempfile::tempdir().unwrap();
-        let blobs = folder.path().join("blobs/sha256");
+        let blobs = folder.path().join(BLOBS);
         fs::create_dir_all(&blobs).unwrap();
         let (manifest, layer) = ("ab".repeat(32), "cd".repeat(32));
         let index = format!(r#"{{"manifests": [{{"digest": "sha256:{manifest}"}}]}}"#);

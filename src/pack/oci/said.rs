@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use fs_err as fs;
 use serde_json::Value;
 
-use super::About;
+use super::{About, layout};
 use crate::digest::{Algorithm, Digest};
 use crate::pack::Error;
 use crate::settings::Arch;
@@ -47,7 +47,7 @@ impl Said {
             return Err(Error::NotAnImage { why: "it has not one layer, as a kernel's has" });
         }
         let named = digest(&manifest["layers"][0]["digest"])?;
-        let layer = layout.join("blobs/sha256").join(named.hex());
+        let layer = layout::blob(layout, &named);
         if Digest::sha256_of_file(&layer).map_err(Error::Read)? != named {
             wrong.push("the layer's bytes are not those that its name says".to_owned());
         }
@@ -95,7 +95,7 @@ fn blob(
     wrong: &mut Vec<String>,
 ) -> Result<(Vec<u8>, Digest), Error> {
     let named = digest(named)?;
-    let bytes = fs::read(layout.join("blobs/sha256").join(named.hex())).map_err(Error::Read)?;
+    let bytes = fs::read(layout::blob(layout, &named)).map_err(Error::Read)?;
     if Digest::sha256(&bytes) != named {
         wrong.push(format!("the {what}'s bytes are not those that its name says"));
     }

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 
 use super::documents::{About, Documents, Layer};
+use super::layout::BLOBS;
 use crate::content::Form;
 use crate::digest::{Algorithm, Digest, DigestReader};
 use crate::pack::archive::{Archived, Shape, header};
@@ -14,7 +15,6 @@ use crate::pack::{Error, Packed, WriteOptions};
 use crate::settings::Compression;
 
 const BLOCK: u64 = 512;
-const BLOBS: &str = "blobs/sha256";
 
 /// What the layer's archive has for itself.
 pub(in crate::pack) fn shape(options: &WriteOptions) -> Shape {
