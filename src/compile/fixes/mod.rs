@@ -297,6 +297,29 @@ mod tests {
     }
 
     #[test]
+    fn a_tree_that_upstream_mended_is_left_alone() {
+        let order = "unsigned long __force_order;\n";
+        let strlcpy = "extern size_t strlcpy(char *dest, const char *src, size_t size);\n";
+        let quiet = format!("#pragma GCC diagnostic ignored \"-Wredundant-decls\"\n{strlcpy}");
+        let string = "tools/include/linux/string.h";
+        let kaslr = "arch/x86/boot/compressed/kaslr_64.c";
+        let pagetable = "arch/x86/boot/compressed/pagetable.c";
+        for (id, file, faulty, mended) in [
+            ("objtool-strlcpy", string, strlcpy, quiet.as_str()),
+            ("force-order", kaslr, order, ""),
+            ("force-order-pagetable", pagetable, order, ""),
+            ("gcc10-canary", "init/main.c", "", "\tprevent_tail_call_optimization();\n"),
+        ] {
+            let tree = tempfile::tempdir().unwrap();
+            write(tree.path(), "arch/x86/boot/compressed/pgtable_64.c", order);
+            write(tree.path(), file, faulty);
+            assert_eq!(ids(tree.path(), &a_toolchain()), [id]);
+            write(tree.path(), file, mended);
+            assert!(ids(tree.path(), &a_toolchain()).is_empty(), "{id}");
+        }
+    }
+
+    #[test]
     fn without_a_source_the_series_and_the_tools_decide() {
         let table = table().unwrap();
         let ids = |series: &str, tools: Option<&Toolchain>| -> Vec<&str> {
