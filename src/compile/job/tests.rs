@@ -78,7 +78,8 @@ fn variables_are_the_sum_of_tools_launcher_and_fixes() {
     assert_eq!(value(&job, "CC").unwrap(), "ccache gcc -fno-pie -std=gnu11");
     let host = format!(
         "ccache gcc -ffile-prefix-map={tree}=. -Wno-use-after-free -Wno-restrict \
-         -Wno-error=redundant-decls -Wno-deprecated-declarations -fcommon -Wno-error=discarded-qualifiers"
+         -Wno-error=redundant-decls -Wno-deprecated-declarations -fcommon \
+         -Wno-error=discarded-qualifiers"
     );
     assert_eq!(value(&job, "HOSTCC").unwrap(), host);
     assert_eq!(value(&job, "LD").unwrap(), "ld -z max-page-size=0x200000");
