@@ -323,6 +323,43 @@ mod tests {
     }
 
     #[test]
+    fn makes_silence_is_mended_where_make_and_makefile_have_it() {
+        let tree = tempfile::tempdir().unwrap();
+        let mut new = a_toolchain();
+        new.make.version = "4.4.1".parse().unwrap();
+        write(
+            tree.path(),
+            "Makefile",
+            "# -fno-PIE\nifneq ($(findstring s,$(filter-out --%,$(MAKEFLAGS))),)\n",
+        );
+        assert!(ids(tree.path(), &a_toolchain()).is_empty());
+        assert_eq!(ids(tree.path(), &new), ["make44-silent"]);
+        // Upstream's own has the same words for a make before 4.0.
+        write(
+            tree.path(),
+            "Makefile",
+            "# -fno-PIE\nsilence:=$(findstring s,$(filter-out --%,$(MAKEFLAGS)))\nifeq ($(silence),s)\n",
+        );
+        assert!(ids(tree.path(), &new).is_empty());
+    }
+
+    #[test]
+    fn selinux_is_mended_where_it_asks_the_host() {
+        let tree = tempfile::tempdir().unwrap();
+        for program in ["genheaders/genheaders.c", "mdp/mdp.c"] {
+            let file = format!("scripts/selinux/{program}");
+            write(tree.path(), &file, "#include <sys/socket.h>\n");
+        }
+        let map = "security/selinux/include/classmap.h";
+        write(tree.path(), map, "#define COMMON_FILE_PERMS\n");
+        assert!(ids(tree.path(), &a_toolchain()).is_empty());
+        write(tree.path(), map, "#if PF_MAX > 45\n");
+        assert_eq!(ids(tree.path(), &a_toolchain()), ["selinux-families"]);
+        write(tree.path(), "scripts/selinux/mdp/mdp.c", "#include <string.h>\n");
+        assert!(ids(tree.path(), &a_toolchain()).is_empty());
+    }
+
+    #[test]
     fn without_a_source_the_series_and_the_tools_decide() {
         let table = table().unwrap();
         let ids = |series: &str, tools: Option<&Toolchain>| -> Vec<&str> {
