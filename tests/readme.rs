@@ -45,12 +45,11 @@ fn exit_codes() -> String {
 
 fn fixes() -> String {
     let row = |fix: &Fix| {
-        let commit = fix.upstream.as_deref().map_or("-", |commit| &commit[..12]);
+        let commit = &fix.upstream[..12];
         let released = fix.released.as_deref().unwrap_or("-");
         let seen = match fix.confirmed {
             Confirmed::Built => "built and booted",
             Confirmed::Commit => "commit looked up",
-            Confirmed::No => "not looked up",
         };
         format!("| {} | {} | {commit} | {released} | {seen} |\n", fix.id, fix.why)
     };

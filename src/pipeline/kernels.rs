@@ -68,8 +68,8 @@ pub struct Needed {
     /// Why it is needed.
     pub why: String,
     /// The commit that mended the kernel.
-    pub upstream: Option<String>,
-    /// The first mainline release that has it.
+    pub upstream: String,
+    /// The first mainline release that is known to be without the fault.
     pub released: Option<String>,
     /// How sure that is.
     pub certainty: Certainty,

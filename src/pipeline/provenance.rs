@@ -45,7 +45,7 @@ struct AppliedPatch<'a> {
 #[derive(Debug, Serialize)]
 struct AppliedFix<'a> {
     id: &'a str,
-    upstream: Option<&'a str>,
+    upstream: &'a str,
 }
 
 /// What came out on the way.
@@ -95,5 +95,5 @@ fn applied_patch<'a>((patch, outcome): (&'a Patch, &Outcome)) -> AppliedPatch<'a
 }
 
 fn applied_fix(fix: &Fix) -> AppliedFix<'_> {
-    AppliedFix { id: &fix.id, upstream: fix.upstream.as_deref() }
+    AppliedFix { id: &fix.id, upstream: &fix.upstream }
 }

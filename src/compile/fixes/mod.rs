@@ -24,10 +24,8 @@ const TABLE: &str = include_str!("../../../fixes/fixes.toml");
 pub enum Confirmed {
     /// A tree that needs it was compiled and booted with it.
     Built,
-    /// The upstream commit was looked up.
+    /// Only its commit was looked up.
     Commit,
-    /// Neither.
-    No,
 }
 
 /// One cure. Serialised, it is what decides over a tree whose tools call for
@@ -40,9 +38,9 @@ pub struct Fix {
     /// Why it is needed, in one line.
     #[serde(skip_serializing)]
     pub why: String,
-    /// The commit that mended the kernel itself, if it is known for sure.
-    pub upstream: Option<String>,
-    /// The first mainline release that has that commit.
+    /// The commit that mended the kernel itself, in full.
+    pub upstream: String,
+    /// The first mainline release that is known to be without the fault.
     #[serde(skip_serializing)]
     pub released: Option<String>,
     /// The first mainline series that has the fault; 4.4 if absent.
@@ -240,13 +238,11 @@ mod tests {
             assert!(fix.patches.iter().all(|name| patch(name).is_some()), "{}", fix.id);
             let known = Arch::ALL.map(Arch::kernel);
             assert!(fix.arch.iter().all(|arch| known.contains(&arch.as_str())), "{}", fix.id);
-            let commit = fix.upstream.as_deref();
-            let full = |id: &str| id.len() == 40 && id.bytes().all(|b| b.is_ascii_hexdigit());
-            assert!(commit.is_none_or(full), "{}", fix.id);
-            let names = |name: &String| {
-                let line = |id: &str| format!("\nUpstream: {id}\n");
-                commit.is_none_or(|id| patch(name).unwrap().contains(&line(id)))
-            };
+            let commit = &fix.upstream;
+            let hex = commit.bytes().all(|b| b.is_ascii_hexdigit());
+            assert!(commit.len() == 40 && hex, "{}", fix.id);
+            let line = format!("\nUpstream: {commit}\n");
+            let names = |name: &String| patch(name).unwrap().contains(&line);
             assert!(fix.patches.iter().all(names), "{}: a patch names another commit", fix.id);
             let released = fix.released.as_deref().map(str::parse::<Series>);
             assert!(released.is_none_or(|series| series.is_ok()), "{}", fix.id);
@@ -392,14 +388,14 @@ mod tests {
         let as_it_is = digest(&fix).unwrap();
         for told in [
             of(&|fix| fix.why.push('!')),
-            of(&|fix| fix.confirmed = Confirmed::No),
+            of(&|fix| fix.confirmed = Confirmed::Commit),
             of(&|fix| fix.released = None),
             of(&|fix| fix.begins = Some("4.5".parse().unwrap())),
         ] {
             assert_eq!(told, as_it_is);
         }
         for done in [
-            of(&|fix| fix.upstream = None),
+            of(&|fix| fix.upstream.push('0')),
             of(&|fix| fix.probes.clear()),
             of(&|fix| fix.make.clear()),
             of(&|fix| fix.config.push("CONFIG_X=y".to_owned())),
@@ -464,8 +460,8 @@ mod tests {
             ),
             (
                 "arm64-reloc-range.patch",
-                "\nstatic int reloc_data(enum aarch64_reloc_op op, void *place, u64 val, int len)\n{\n\tu64 imm_mask = (1 << len) - 1;\n\ts64 sval = do_reloc(op, place, val);\n\n\tswitch (len) {\n",
-                "(1ULL << len)",
+                "static int reloc_data(enum aarch64_reloc_op op, void *place, u64 val, int len)\n{\n\tu64 imm_mask = (1 << len) - 1;\n\ts64 sval = do_reloc(op, place, val);\n\n\tswitch (len) {\n\tcase 16:\n\t\t*(s16 *)place = sval;\n\t\tbreak;\n\tcase 32:\n\t\t*(s32 *)place = sval;\n\t\tbreak;\n\tcase 64:\n\t\t*(s64 *)place = sval;\n\t\tbreak;\n\tdefault:\n\t\tpr_err(\"Invalid length (%d) for data relocation\\n\", len);\n\t}\n\n\t/*\n\t * Extract the upper value bits (including the sign bit) and\n\t * shift them to bit 0.\n\t */\n\tsval = (s64)(sval & ~(imm_mask >> 1)) >> (len - 1);\n\n\t/*\n\t * Overflow has occurred if the value is not representable in\n\t * len bits (i.e the bottom len bits are not sign-extended and\n\t * the top bits are not all zero).\n\t */\n\tif ((u64)(sval + 1) > 2)\n\t\treturn -ERANGE;\n\n",
+                "sval < min || sval > max",
             ),
             (
                 "arm64-text-init.patch",
