@@ -116,9 +116,8 @@ impl Job<'_> {
         };
         variables.set("CC", launched(&self.toolchain.cc));
         variables.set("HOSTCC", launched(&self.toolchain.host_cc));
-        if !self.toolchain.cross_prefix.is_empty() {
-            variables.set("CROSS_COMPILE", [self.toolchain.cross_prefix.as_str()]);
-        }
+        // An empty one, too: a vendor's makefile may have a prefix of its own.
+        variables.set("CROSS_COMPILE", [self.toolchain.cross_prefix.as_str()]);
         if self.btf {
             variables.set("PAHOLE", [pahole::path(&self.objects()).to_string_lossy()]);
         }

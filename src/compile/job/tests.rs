@@ -90,6 +90,7 @@ fn variables_are_the_sum_of_tools_launcher_and_fixes() {
     let plain = world.job();
     assert_eq!(value(&plain, "CC").unwrap(), "gcc");
     assert_eq!(value(&plain, "LOCALVERSION").unwrap(), "");
+    assert_eq!(value(&plain, "CROSS_COMPILE").unwrap(), "");
     assert_eq!(value(&plain, "ARCH").unwrap(), "x86_64");
     assert_eq!(value(&plain, "KBUILD_BUILD_TIMESTAMP").unwrap(), "Thu Jan  1 00:00:00 UTC 1970");
     assert_eq!((value(&plain, "PAHOLE"), value(&plain, "LD")), (None, None));
