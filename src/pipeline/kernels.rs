@@ -67,7 +67,7 @@ pub struct Needed {
     pub id: String,
     /// Why it is needed.
     pub why: String,
-    /// The commit that mended the kernel.
+    /// The upstream commit that it stands for.
     pub upstream: String,
     /// The first mainline release that is known to be without the fault.
     pub released: Option<String>,

@@ -38,7 +38,7 @@ pub struct Fix {
     /// Why it is needed, in one line.
     #[serde(skip_serializing)]
     pub why: String,
-    /// The commit that mended the kernel itself, in full.
+    /// The upstream commit that it stands for, in full.
     pub upstream: String,
     /// The first mainline release that is known to be without the fault.
     #[serde(skip_serializing)]
@@ -370,6 +370,10 @@ mod tests {
         assert!(has("4.9", "objtool-select") && has("4.9", "two-meg-pages"));
         assert!(has("5.15", "btf-enum64") && !has("5.15", "elfcore-recordmcount"));
         assert!(ids("6.12", Some(&tools)).is_empty());
+        let mut new = a_toolchain();
+        new.cc.version = "15.1.0".parse().unwrap();
+        assert_eq!(ids("6.12", Some(&new)), ["gcc15-c23"]);
+        assert_eq!(ids("6.6", Some(&new)), ["gcc15-c23", "gcc15-c23-realmode"]);
         let mut old = a_toolchain();
         old.linker.version = "2.35.2".parse().unwrap();
         assert!(!ids("5.10", Some(&old)).contains(&"elfcore-recordmcount"));
@@ -460,7 +464,7 @@ mod tests {
             ),
             (
                 "arm64-reloc-range.patch",
-                "static int reloc_data(enum aarch64_reloc_op op, void *place, u64 val, int len)\n{\n\tu64 imm_mask = (1 << len) - 1;\n\ts64 sval = do_reloc(op, place, val);\n\n\tswitch (len) {\n\tcase 16:\n\t\t*(s16 *)place = sval;\n\t\tbreak;\n\tcase 32:\n\t\t*(s32 *)place = sval;\n\t\tbreak;\n\tcase 64:\n\t\t*(s64 *)place = sval;\n\t\tbreak;\n\tdefault:\n\t\tpr_err(\"Invalid length (%d) for data relocation\\n\", len);\n\t}\n\n\t/*\n\t * Extract the upper value bits (including the sign bit) and\n\t * shift them to bit 0.\n\t */\n\tsval = (s64)(sval & ~(imm_mask >> 1)) >> (len - 1);\n\n\t/*\n\t * Overflow has occurred if the value is not representable in\n\t * len bits (i.e the bottom len bits are not sign-extended and\n\t * the top bits are not all zero).\n\t */\n\tif ((u64)(sval + 1) > 2)\n\t\treturn -ERANGE;\n\n",
+                "static int reloc_data(enum aarch64_reloc_op op, void *place, u64 val, int len)\n{\n\tu64 imm_mask = (1 << len) - 1;\n\ts64 sval = do_reloc(op, place, val);\n\n\tswitch (len) {\n\tcase 16:\n\t\t*(s16 *)place = sval;\n\t\tbreak;\n\tcase 32:\n\t\t*(s32 *)place = sval;\n\t\tbreak;\n\tcase 64:\n\t\t*(s64 *)place = sval;\n\t\tbreak;\n\tdefault:\n\t\tpr_err(\"Invalid length (%d) for data relocation\\n\", len);\n\t\treturn 0;\n\t}\n\n\t/*\n\t * Extract the upper value bits (including the sign bit) and\n\t * shift them to bit 0.\n\t */\n\tsval = (s64)(sval & ~(imm_mask >> 1)) >> (len - 1);\n\n\t/*\n\t * Overflow has occurred if the value is not representable in\n\t * len bits (i.e the bottom len bits are not sign-extended and\n\t * the top bits are not all zero).\n\t */\n\tif ((u64)(sval + 1) > 2)\n\t\treturn -ERANGE;\n\n",
                 "sval < min || sval > max",
             ),
             (

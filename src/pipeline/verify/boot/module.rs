@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fs_err as fs;
+use serde_json::Value;
 use stage1_builder_guest::probe;
 
 use crate::content::{Content, Node};
@@ -55,7 +56,7 @@ pub(super) fn make(image: &Image, folder: &Path) -> Result<PathBuf, NoModule> {
     if image.whole.rootfs.resolve(&format!("{base}/build")) != Some(&Node::Dir) {
         return Err(lacking("there is nothing at build to compile against"));
     }
-    let words = words(image)?;
+    let words = words(&image.provenance().unwrap_or_default())?;
     let failed = |error: std::io::Error| NoModule::Failed(error.to_string());
     let headers = folder.join("image");
     lay_out(image, &base, &headers).map_err(failed)?;
@@ -84,18 +85,18 @@ fn lacking(what: &str) -> NoModule {
 }
 
 /// make's words: the compiler that built the kernel, or the host's own.
-fn words(image: &Image) -> Result<Vec<String>, NoModule> {
+fn words(provenance: &Value) -> Result<Vec<String>, NoModule> {
     if proc::find("make").is_none() {
         return Err(lacking("this host has no make"));
     }
-    let provenance = image.provenance().unwrap_or_default();
-    let said = |path: &str| provenance.pointer(path).and_then(|value| value.as_str());
+    let said = |path: &str| provenance.pointer(path).and_then(Value::as_str);
     let built_by = said("/toolchain/cc/command").filter(|name| proc::find(name).is_some());
     let compiler = built_by.or(proc::find("gcc").map(|_| "gcc"));
     let compiler = compiler.ok_or_else(|| lacking("this host has no gcc"))?;
     let mut words = vec![format!("CC={compiler}")];
     words.extend(said("/kernel/arch").map(|arch| format!("ARCH={arch}")));
     // The tools of an archive are in nobody's PATH; those of the host do, too.
+    // No prefix is said as well: a vendor's makefile may have one of its own.
     let there = |prefix: &&str| proc::find(&format!("{prefix}ld")).is_some();
     let prefix = said("/toolchain/cross_prefix").filter(there);
     words.extend(prefix.map(|prefix| format!("CROSS_COMPILE={prefix}")));
@@ -125,4 +126,22 @@ fn lay_out(image: &Image, base: &str, to: &Path) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn make_is_told_of_the_prefix_that_is_there_and_of_none() {
+        let said = |prefix: &str| {
+            let provenance = serde_json::json!({
+                "kernel": { "arch": "x86_64" },
+                "toolchain": { "cc": { "command": "gcc" }, "cross_prefix": prefix },
+            });
+            words(&provenance).unwrap()
+        };
+        assert_eq!(said(""), ["CC=gcc", "ARCH=x86_64", "CROSS_COMPILE="]);
+        assert_eq!(said("nobody-has-this-"), ["CC=gcc", "ARCH=x86_64"]);
+    }
 }
