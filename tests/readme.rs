@@ -46,12 +46,11 @@ fn exit_codes() -> String {
 fn fixes() -> String {
     let row = |fix: &Fix| {
         let commit = &fix.upstream[..12];
-        let released = fix.released.as_deref().unwrap_or("-");
         let seen = match fix.confirmed {
             Confirmed::Built => "built and booted",
             Confirmed::Commit => "commit looked up",
         };
-        format!("| {} | {} | {commit} | {released} | {seen} |\n", fix.id, fix.why)
+        format!("| {} | {} | {commit} | {} | {seen} |\n", fix.id, fix.why, fix.released)
     };
     let rows: String = compile::fixes::table().unwrap().iter().map(row).collect();
     format!("| fix | why | upstream | since | seen |\n|---|---|---|---|---|\n{rows}")

@@ -120,12 +120,11 @@ fn fixes(fixes: &[Needed]) -> String {
         return "    no fix is needed with this host's tools\n".to_owned();
     }
     let line = |fix: &Needed| {
-        let mended = fix.released.as_deref().map(|at| format!(" (mended in {at})"));
         let sure = match fix.certainty {
             Certainty::Sure => "applies",
             Certainty::Possible => "may apply",
         };
-        format!("    {sure}: {}{}: {}\n", fix.id, mended.unwrap_or_default(), fix.why)
+        format!("    {sure}: {} (mended in {}): {}\n", fix.id, fix.released, fix.why)
     };
     let mut text: String = fixes.iter().map(line).collect();
     if fixes.iter().any(|fix| fix.certainty == Certainty::Possible) {

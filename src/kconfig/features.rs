@@ -35,7 +35,7 @@ macro_rules! feature {
         Feature {
             name: $name,
             summary: $summary,
-            since: Series { major: 4, minor: 4 },
+            since: Series::OLDEST,
             default: $default,
             needs: &[$($needs),*],
             text: include_str!(concat!("../../config/features/", $name, ".config")),

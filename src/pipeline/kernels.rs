@@ -70,7 +70,7 @@ pub struct Needed {
     /// The upstream commit that it stands for.
     pub upstream: String,
     /// The first mainline release that is known to be without the fault.
-    pub released: Option<String>,
+    pub released: String,
     /// How sure that is.
     pub certainty: Certainty,
 }
@@ -237,5 +237,5 @@ fn by_version(
 
 fn told(fix: Fix, certainty: Certainty) -> Needed {
     let Fix { id, why, upstream, released, .. } = fix;
-    Needed { id, why, upstream, released, certainty }
+    Needed { id, why, upstream, released: released.to_string(), certainty }
 }

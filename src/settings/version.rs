@@ -24,6 +24,9 @@ pub struct Series {
 }
 
 impl Series {
+    /// The oldest one that anything here is for.
+    pub const OLDEST: Self = Self { major: 4, minor: 4 };
+
     /// That of a release as `uname -r` says it, such as `6.1.0-56-amd64`;
     /// `None` where none is in it.
     #[must_use]

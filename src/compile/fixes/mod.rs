@@ -41,11 +41,11 @@ pub struct Fix {
     /// The upstream commit that it stands for, in full.
     pub upstream: String,
     /// The first mainline release that is known to be without the fault.
-    #[serde(skip_serializing)]
-    pub released: Option<String>,
+    #[serde(skip_serializing, deserialize_with = "series")]
+    pub released: Series,
     /// The first mainline series that has the fault; 4.4 if absent.
-    #[serde(default, skip_serializing, deserialize_with = "series")]
-    pub begins: Option<Series>,
+    #[serde(default = "oldest", skip_serializing, deserialize_with = "series")]
+    pub begins: Series,
     /// How much of this somebody has seen.
     #[serde(skip_serializing)]
     pub confirmed: Confirmed,
@@ -82,17 +82,18 @@ impl Fix {
     /// Without tools, any are taken for those that it is for.
     #[must_use]
     pub fn may_apply(&self, series: Series, tools: Option<&Toolchain>, arch: Arch) -> bool {
-        let mended: Option<Series> = self.released.as_ref().and_then(|text| text.parse().ok());
-        let faulty = self.begins.is_none_or(|begins| series >= begins)
-            && mended.is_none_or(|mended| series < mended);
-        let for_arch = self.arch.is_empty() || self.arch.iter().any(|one| one == arch.kernel());
-        faulty && for_arch && tools.is_none_or(|tools| self.called_for(tools, arch))
+        (self.begins..self.released).contains(&series)
+            && self.is_for(arch)
+            && tools.is_none_or(|tools| self.called_for(tools, arch))
+    }
+
+    fn is_for(&self, arch: Arch) -> bool {
+        self.arch.is_empty() || self.arch.iter().any(|one| one == arch.kernel())
     }
 
     /// Whether the architecture and the tools are those that it is for.
     fn called_for(&self, toolchain: &Toolchain, arch: Arch) -> bool {
-        let for_arch = self.arch.is_empty() || self.arch.iter().any(|one| one == arch.kernel());
-        for_arch && self.tools.iter().all(|condition| condition.holds(toolchain))
+        self.is_for(arch) && self.tools.iter().all(|condition| condition.holds(toolchain))
     }
 
     fn applies(
@@ -151,9 +152,12 @@ pub fn applicable(
     Ok(applicable)
 }
 
-fn series<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Series>, D::Error> {
-    let text = String::deserialize(from)?;
-    text.parse().map(Some).map_err(serde::de::Error::custom)
+fn series<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Series, D::Error> {
+    String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
+}
+
+fn oldest() -> Series {
+    Series::OLDEST
 }
 
 /// What a build's key holds of the fixes: the name and the digest of each that
@@ -244,8 +248,7 @@ mod tests {
             let line = format!("\nUpstream: {commit}\n");
             let names = |name: &String| patch(name).unwrap().contains(&line);
             assert!(fix.patches.iter().all(names), "{}: a patch names another commit", fix.id);
-            let released = fix.released.as_deref().map(str::parse::<Series>);
-            assert!(released.is_none_or(|series| series.is_ok()), "{}", fix.id);
+            assert!(fix.begins < fix.released, "{}", fix.id);
         }
     }
 
@@ -393,8 +396,8 @@ mod tests {
         for told in [
             of(&|fix| fix.why.push('!')),
             of(&|fix| fix.confirmed = Confirmed::Commit),
-            of(&|fix| fix.released = None),
-            of(&|fix| fix.begins = Some("4.5".parse().unwrap())),
+            of(&|fix| fix.released = "5.12".parse().unwrap()),
+            of(&|fix| fix.begins = "4.5".parse().unwrap()),
         ] {
             assert_eq!(told, as_it_is);
         }

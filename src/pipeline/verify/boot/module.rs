@@ -96,7 +96,7 @@ fn words(provenance: &Value) -> Result<Vec<String>, NoModule> {
     let mut words = vec![format!("CC={compiler}")];
     words.extend(said("/kernel/arch").map(|arch| format!("ARCH={arch}")));
     // The tools of an archive are in nobody's PATH; those of the host do, too.
-    // No prefix is said as well: a vendor's makefile may have one of its own.
+    // An empty one is said, too: a vendor's makefile may have a prefix of its own.
     let there = |prefix: &&str| proc::find(&format!("{prefix}ld")).is_some();
     let prefix = said("/toolchain/cross_prefix").filter(there);
     words.extend(prefix.map(|prefix| format!("CROSS_COMPILE={prefix}")));
